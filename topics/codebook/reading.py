@@ -1,0 +1,198 @@
+"""From a codebook file to entries."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+
+from projects.files import cell_text, table_inspect, table_rows
+from topics.codebook.layout import FORMULA, VERSION_FIELDS, WORDS, CodebookError, Entry
+from topics.models import CATEGORY_CHARS, DESCRIPTION_CHARS, LABEL_CHARS, validate_color
+from topics.services.base import MAX_CODE, clean_label
+
+MAX_BYTES = 5 * 1024 * 1024
+MAX_LINES = 10_000
+DEFAULT_CATEGORY = "General"
+_HEADINGS = {
+    "code": {"code", "codes", "code id", "id", "nr", "no", "number", "nummer", "codenummer", "code nr", "key"},
+    "topic": {"topic", "topics", "label", "topic label", "topic name", "name", "thema", "themen", "code label",
+              "bezeichnung", "codename", "themenname", "unterthema"},
+    "category": {"category", "topic category", "categories", "kategorie", "kategorien", "themenkategorie",
+                 "oberthema", "gruppe", "group", "theme", "oberkategorie"},
+    "sentiment": {"sentiment", "sentiments", "stimmung", "tonalität", "tonalitaet", "polarity", "polarität"},
+    "sentiment_label": {"sentiment label", "sentimentlabel", "stimmungslabel", "sentiment bezeichnung",
+                        "stimmungsbezeichnung"},
+    "description": {"description", "definition", "beschreibung", "erklärung", "erklaerung"},
+    "color": {"color", "colour", "farbe", "category color", "category colour"},
+}  # fmt: skip
+_SENTIMENTS = {
+    "neutral": 0, "0": 0, "neu": 0, "neutrale": 0, "mixed": 0, "gemischt": 0,
+    "positive": 1, "positiv": 1, "pos": 1, "1": 1, "+1": 1, "+": 1,
+    "negative": -1, "negativ": -1, "neg": -1, "-1": -1, "-": -1, "−1": -1, "−": -1,
+}  # fmt: skip
+_NO_SENTIMENT = {"", "any", "none", "no", "ohne", "keine", "n/a"}
+_SHEETS = {"codes", "code", "codebook", "codeplan", "topics", "topic collection", "themen"}
+
+
+def codebook_read(file_name: str, content: bytes) -> list[Entry]:
+    """Return the topics of a codebook file; raises CodebookError with line numbers, TableError for no table."""
+    table = table_inspect(content, file_name, formats=("csv", "tsv", "txt", "xlsx"), max_bytes=MAX_BYTES)
+    for sheet in table.sheets:
+        if sheet.strip().casefold() in _SHEETS:
+            table = table.with_sheet(sheet)
+            break
+    lines = [(number, [cell_text(cell).strip() for cell in cells]) for number, cells in table_rows(table)]
+    lines = [(number, cells) for number, cells in lines if any(cells)]
+    if not lines:
+        raise CodebookError(["The file is empty. Its first line names the columns: code, topic, category."])
+    columns, header_line = _find_columns(lines)
+    lines = [(number, cells) for number, cells in lines if number > header_line]
+    if not lines:
+        raise CodebookError(["The file has a header but no topics. Add one line per topic."])
+    if len(lines) > MAX_LINES:
+        raise CodebookError([f"The file has {len(lines)} lines; a codebook may have at most {MAX_LINES}."])
+    return _Reader(columns).read(lines)
+
+
+def _find_columns(lines: list[tuple[int, list[str]]]) -> tuple[dict[str, int], int]:
+    """Return the index of each known column, and the header's line number; titles above it are skipped."""
+    for number, cells in lines[:10]:
+        found: dict[str, int] = {}
+        for index, cell in enumerate(cells):
+            heading = " ".join(cell.casefold().replace("_", " ").replace("-", " ").strip(" .:#*").split())
+            for name, known in _HEADINGS.items():
+                if heading in known:
+                    if name in found:
+                        raise CodebookError(
+                            [f"Line {number}: two columns are named like {cell}. Keep one of them."]
+                        )
+                    found[name] = index
+        if "topic" in found:
+            return found, number
+    shown = ", ".join(cell[:30] for cell in lines[0][1][:6] if cell)
+    raise CodebookError(
+        [
+            f"No column is named Topic; the first line says: {shown}. "
+            "It must name the columns: code, topic, category."
+        ]
+    )
+
+
+class _Reader:
+    """Collects the lines of a codebook into entries, and what is wrong with them."""
+
+    def __init__(self, columns: dict[str, int]) -> None:
+        self.columns = columns
+        self.errors: list[str] = []
+        self.entries: dict[tuple[str, str], Entry] = {}
+        self.seen: dict[tuple[str, str], dict[int | None, int]] = {}  # lines of each topic by sentiment
+        self.codes: dict[int, int] = {}
+        self.last: Entry | None = None
+
+    def read(self, lines: list[tuple[int, list[str]]]) -> list[Entry]:
+        for number, cells in lines:
+            self.line(number, cells)
+        entries = list(self.entries.values())
+        for entry in entries:
+            self.finish(entry)
+        if len(entries) > settings.LIMIT_TOPICS:
+            self.errors.append(
+                f"The file has {len(entries)} topics; a topic collection may have at most {settings.LIMIT_TOPICS}."
+            )
+        if self.errors:
+            raise CodebookError(self.errors)
+        return entries
+
+    def cell(self, cells: list[str], name: str) -> str:
+        index = self.columns.get(name)
+        value = cells[index] if index is not None and index < len(cells) else ""
+        # Our own exports put an apostrophe before what a spreadsheet would take for a formula.
+        return value[1:] if value[:1] == "'" and value[1:2] in FORMULA else value
+
+    def wrong(self, number: int, what: str) -> None:
+        self.errors.append(f"Line {number}: {what}")
+
+    def line(self, number: int, cells: list[str]) -> None:
+        label, category = clean_label(self.cell(cells, "topic")), clean_label(self.cell(cells, "category"))
+        word = self.cell(cells, "sentiment").casefold()
+        if not label:
+            # Merged cells: the lines of the other sentiments leave topic and category empty.
+            if self.last is None or word in _NO_SENTIMENT:
+                return self.wrong(number, "the topic is missing.")
+            label, category = self.last.label, category or self.last.category
+        if not category:
+            if "category" in self.columns:
+                return self.wrong(number, f"the category of {label[:60]} is missing.")
+            category = DEFAULT_CATEGORY
+        if len(label) > LABEL_CHARS:
+            return self.wrong(number, f"the topic may have at most {LABEL_CHARS} characters, it has {len(label)}.")
+        if len(category) > CATEGORY_CHARS:
+            return self.wrong(
+                number, f"the category may have at most {CATEGORY_CHARS} characters, it has {len(category)}."
+            )
+        if word not in _SENTIMENTS and word not in _NO_SENTIMENT:
+            return self.wrong(
+                number, f"{word[:30]!r} is no sentiment. Use neutral, positive, negative or nothing."
+            )
+        entry = Entry(line=number, label=label, category=category)
+        entry = self.entries.setdefault(entry.key, entry)
+        self.last = entry
+        sentiment = None if word in _NO_SENTIMENT else _SENTIMENTS[word]
+        earlier = self.seen.setdefault(entry.key, {})
+        if sentiment in earlier:
+            version = f" with the sentiment {WORDS[sentiment]}" if sentiment is not None else ""
+            return self.wrong(number, f"the topic {label}{version} is already in line {earlier[sentiment]}.")
+        earlier[sentiment] = number
+        self.version(number, cells, entry, sentiment)
+
+    def version(self, number: int, cells: list[str], entry: Entry, sentiment: int | None) -> None:
+        code_field, label_field = VERSION_FIELDS[sentiment or 0]
+        entry.has_sentiment = entry.has_sentiment or sentiment is not None
+        code = self.cell(cells, "code")
+        if code:
+            self.code(number, entry, code_field, code)
+        own_label = clean_label(self.cell(cells, "sentiment_label"))
+        if len(own_label) > LABEL_CHARS:
+            self.wrong(
+                number, f"the sentiment label may have at most {LABEL_CHARS} characters, it has {len(own_label)}."
+            )
+        elif own_label:
+            setattr(entry, label_field, own_label)
+        description = self.cell(cells, "description").replace("\0", "")
+        if len(description) > DESCRIPTION_CHARS:
+            self.wrong(
+                number,
+                f"the description may have at most {DESCRIPTION_CHARS} characters, it has {len(description)}.",
+            )
+        entry.description = entry.description or description
+        color = self.cell(cells, "color").lower()
+        if color:
+            try:
+                validate_color(color)
+                entry.color = entry.color or color
+            except ValidationError as error:
+                self.wrong(number, f"{color[:30]!r} is no colour. {error.messages[0]}")
+
+    def code(self, number: int, entry: Entry, code_field: str, text: str) -> None:
+        if not (text.isascii() and text.isdecimal() and len(text) <= 12 and int(text) <= MAX_CODE):
+            return self.wrong(number, f"{text[:30]!r} is no code. A code is a whole number from 0 to {MAX_CODE}.")
+        code = int(text)
+        if code in self.codes:
+            return self.wrong(number, f"the code {code} is already used in line {self.codes[code]}.")
+        self.codes[code] = number
+        if getattr(entry, code_field) is not None:
+            return self.wrong(number, f"the topic {entry.label} has two codes for one version.")
+        setattr(entry, code_field, code)
+
+    def finish(self, entry: Entry) -> None:
+        lines = self.seen[entry.key]
+        if None in lines and 0 in lines:
+            self.wrong(
+                lines[None],
+                f"the topic {entry.label} is in line {lines[0]} with the sentiment neutral and here without one.",
+            )
+        labels = [label.casefold() for label in (entry.label_neutral, entry.label_positive, entry.label_negative)]
+        if any(n > 1 for label, n in Counter(labels).items() if label):
+            self.wrong(entry.line, f"two sentiment labels of {entry.label} are the same.")

@@ -1,0 +1,115 @@
+"""Reads of the topic collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from django.db.models import Count, Prefetch, Q, QuerySet
+from django.http import Http404
+
+from projects.models import Column
+from projects.selectors import AnyUser, get_column_for_admin, get_column_for_read
+from topics import hooks
+from topics.models import Category, Topic
+
+NO_COUNTS = {"positive": 0, "neutral": 0, "negative": 0, "none": 0, "all": 0}
+
+
+@dataclass
+class TopicEntry:
+    """A topic with the numbers of rows that have it."""
+
+    topic: Topic
+    counts: Mapping[str, int]
+
+
+@dataclass
+class CategoryEntry:
+    """A category with its topics; `n` is the number of assignments (not of rows) of its topics."""
+
+    category: Category
+    topics: list[TopicEntry] = field(default_factory=list)
+
+    @property
+    def n(self) -> int:
+        return sum(entry.counts["all"] for entry in self.topics)
+
+
+def category_list(*, column: Column) -> QuerySet[Category]:
+    """Return the live categories of a column in order, their live topics prefetched."""
+    topics = Topic.objects.filter(deleted_at=None).order_by("position", "id")
+    return (
+        Category.objects.filter(column=column, deleted_at=None)
+        .order_by("position", "id")
+        .prefetch_related(Prefetch("topics", queryset=topics))
+    )
+
+
+def topic_list(*, column: Column) -> QuerySet[Topic]:
+    """Return the live topics of a column in the order of the screen."""
+    return (
+        Topic.objects.filter(column=column, deleted_at=None)
+        .select_related("category")
+        .order_by("category__position", "category_id", "position", "id")
+    )
+
+
+def topic_collection(*, column: Column) -> list[CategoryEntry]:
+    """Return the categories with their topics and how many rows have each."""
+    counts: Mapping[int, Mapping[str, int]] = hooks.topic_counts.first(default={}, column=column)
+    return [
+        CategoryEntry(
+            category,
+            [TopicEntry(topic, counts.get(topic.pk, NO_COUNTS)) for topic in category.topics.all()],
+        )
+        for category in category_list(column=column)
+    ]
+
+
+def n_rows_with(topics: QuerySet[Topic]) -> tuple[int, int]:
+    """Return how many rows have at least one of these topics, and how many of those are reviewed."""
+    having = topics.filter(assignments__verbatim__row__deleted_at=None).order_by()
+    numbers = having.aggregate(
+        n_rows=Count("assignments__verbatim", distinct=True),
+        n_reviewed=Count(
+            "assignments__verbatim", filter=Q(assignments__verbatim__is_reviewed=True), distinct=True
+        ),
+    )
+    return numbers["n_rows"], numbers["n_reviewed"]
+
+
+def _topic(topic_id: int) -> Topic:
+    topic = Topic.objects.select_related("category", "column").filter(pk=topic_id).first()
+    if topic is None:
+        raise Http404("No such topic.")
+    return topic
+
+
+def get_topic_for_read(user: AnyUser, topic_id: int) -> Topic:
+    """Return a live topic of a column the person may read."""
+    topic = _topic(topic_id)
+    topic.column = get_column_for_read(user, topic.column_id)
+    if topic.deleted_at is not None:
+        raise Http404("This topic was deleted.")
+    return topic
+
+
+def get_topic_for_admin(user: AnyUser, topic_id: int) -> Topic:
+    """Return a live topic of a column whose topics the person may change."""
+    topic = _topic(topic_id)
+    topic.column = get_column_for_admin(user, topic.column_id)
+    if topic.deleted_at is not None:
+        raise Http404("This topic was deleted.")
+    return topic
+
+
+def get_category_for_admin(user: AnyUser, category_id: int) -> Category:
+    """Return a live category of a column whose topics the person may change."""
+    category = Category.objects.filter(pk=category_id).first()
+    if category is None:
+        raise Http404("No such category.")
+    category.column = get_column_for_admin(user, category.column_id)
+    if category.deleted_at is not None:
+        raise Http404("This category was deleted.")
+    return category

@@ -1,0 +1,213 @@
+"""What all writes of the topic collection share: the lock, clean labels, codes, and telling others."""
+
+from __future__ import annotations
+
+import base64
+import json
+import unicodedata
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.db.models import Model
+
+from projects.history import column_touch
+from projects.models import Change, Column
+from topicassign.errors import ApplicationError, StaleRevisionError
+from topics import hooks
+from topics.models import CATEGORY_CHARS, LABEL_CHARS, PALETTE, Category, Topic
+
+MAX_CODE = 999_999_999
+CODE_FIELDS = ("code_neutral", "code_positive", "code_negative")
+SENTIMENT_LABEL_FIELDS = ("label_neutral", "label_positive", "label_negative")
+_NAMES = {
+    "code_neutral": "neutral code",
+    "code_positive": "positive code",
+    "code_negative": "negative code",
+    "label_neutral": "neutral label",
+    "label_positive": "positive label",
+    "label_negative": "negative label",
+    "sentiment_enabled": "sentiment",
+    "color": "colour",
+}
+
+
+def lock_column(column: Column) -> Column:
+    """Let one writer at a time change this topic collection. Call it inside the transaction."""
+    return Column.objects.select_for_update(of=("self",)).select_related("project").get(pk=column.pk)
+
+
+def clean_label(label: str) -> str:
+    """Return a label as it is stored: composed letters, single spaces, no control characters."""
+    text = unicodedata.normalize("NFC", label)
+    text = "".join(" " if unicodedata.category(letter) in {"Cc", "Cs", "Zl", "Zp"} else letter for letter in text)
+    return " ".join(text.split())
+
+
+def check_label(label: str, *, what: str, most: int) -> str:
+    """Return the clean label; raises ApplicationError when it is empty or too long."""
+    cleaned = clean_label(label)
+    if not cleaned:
+        raise ApplicationError(f"Give the {what} a name.", code="label_missing", field="label")
+    if len(cleaned) > most:
+        raise ApplicationError(
+            f"The name of a {what} may have at most {most} characters, this one has {len(cleaned)}.",
+            code="label_too_long",
+            field="label",
+        )
+    return cleaned
+
+
+def check_category_label(column: Column, label: str, *, besides: Category | None = None) -> str:
+    cleaned = check_label(label, what="category", most=CATEGORY_CHARS)
+    others = Category.objects.filter(column=column, deleted_at=None)
+    if besides is not None:
+        others = others.exclude(pk=besides.pk)
+    if cleaned.casefold() in {other.casefold() for other in others.values_list("label", flat=True)}:
+        raise ApplicationError(
+            f"There is already a category named {cleaned}.", code="category_exists", field="label"
+        )
+    return cleaned
+
+
+def check_topic_label(category: Category, label: str, *, besides: Topic | None = None) -> str:
+    cleaned = check_label(label, what="topic", most=LABEL_CHARS)
+    others = Topic.objects.filter(category=category, deleted_at=None)
+    if besides is not None:
+        others = others.exclude(pk=besides.pk)
+    if cleaned.casefold() in {other.casefold() for other in others.values_list("label", flat=True)}:
+        raise ApplicationError(
+            f"There is already a topic named {cleaned} in the category {category.label}.",
+            code="topic_exists",
+            field="label",
+        )
+    return cleaned
+
+
+def check_limit(column: Column, n_new: int = 1) -> None:
+    n_topics = Topic.objects.filter(column=column, deleted_at=None).count()
+    if n_topics + n_new > settings.LIMIT_TOPICS:
+        raise ApplicationError(
+            f"A topic collection may have at most {settings.LIMIT_TOPICS} topics. "
+            "Delete or merge some before adding more.",
+            code="too_many_topics",
+        )
+
+
+def codes_of(topic: Topic) -> list[int]:
+    """Return the codes a topic holds, over all its versions."""
+    return [code for code in (getattr(topic, field) for field in CODE_FIELDS) if code is not None]
+
+
+def codes_in_use(column: Column, *, besides: Iterable[int] = ()) -> dict[int, Topic]:
+    """Return the codes of the live topics of a column, each with its topic."""
+    topics = Topic.objects.filter(column=column, deleted_at=None).exclude(pk__in=list(besides))
+    return {code: topic for topic in topics for code in codes_of(topic)}
+
+
+def next_code(column: Column) -> int:
+    """Return the next free code: one more than any topic has or had, so that undoing never clashes."""
+    highest = 0
+    for codes in Topic.objects.filter(column=column).values_list(*CODE_FIELDS):
+        highest = max(highest, *(code for code in codes if code is not None))
+    if highest >= MAX_CODE:
+        used = {code for topic in Topic.objects.filter(column=column) for code in codes_of(topic)}
+        return next(code for code in range(1, MAX_CODE) if code not in used)
+    return highest + 1
+
+
+def check_codes(column: Column, topic: Topic) -> None:
+    """Fill in missing codes and refuse those that are out of range, named twice or taken by another topic."""
+    wanted = CODE_FIELDS if topic.sentiment_enabled else CODE_FIELDS[:1]
+    given = [(field, getattr(topic, field)) for field in CODE_FIELDS if getattr(topic, field) is not None]
+    taken = codes_in_use(column, besides=[topic.pk] if topic.pk else [])
+    seen: set[int] = set()
+    for field, code in given:
+        if not 0 <= code <= MAX_CODE:
+            raise ApplicationError(
+                f"A code is a whole number from 0 to {MAX_CODE}, got {code}.", code="bad_code", field=field
+            )
+        if code in seen:
+            raise ApplicationError(
+                f"The code {code} is given twice. Each version of a topic needs its own code.",
+                code="code_exists",
+                field=field,
+            )
+        if code in taken:
+            raise ApplicationError(
+                f"The code {code} is already used by the topic {taken[code].label}.",
+                code="code_exists",
+                field=field,
+            )
+        seen.add(code)
+    free = None
+    for field in wanted:
+        if getattr(topic, field) is None:
+            free = max(next_code(column) if free is None else free + 1, max(seen, default=0) + 1)
+            setattr(topic, field, free)
+
+
+def next_color(column: Column) -> str:
+    """Return the palette's first colour that the fewest categories have."""
+    used = list(Category.objects.filter(column=column, deleted_at=None).values_list("color", flat=True))
+    return min(PALETTE, key=used.count)
+
+
+def next_position(query: Any) -> int:
+    last = query.order_by("-position").values_list("position", flat=True).first()
+    return 0 if last is None else last + 1
+
+
+def full_clean(instance: Model) -> None:
+    """Run the model's own checks; a broken one is a sentence for the person."""
+    try:
+        instance.full_clean()
+    except ValidationError as error:
+        field, messages = next(iter(error.message_dict.items()))
+        field = "" if field == NON_FIELD_ERRORS else field
+        raise ApplicationError(f"{messages[0]}", code="invalid", field=field) from None
+
+
+def check_version(current: str, expected: str | None, what: str) -> None:
+    """Refuse a save that was based on an older state than the present one."""
+    if expected is not None and expected != current:
+        raise StaleRevisionError(
+            f"Somebody else changed this {what} meanwhile. Open it again to see the new state; nothing was saved."
+        )
+
+
+def tell(column: Column, user: Any, *, for_ai: bool) -> None:
+    """Note the change for polls and, where the AI reads it, start its update (debounced by the listener)."""
+    column_touch(column, data=for_ai)
+    column.refresh_from_db(fields=["revision", "data_version", "last_edited_at"])
+    if for_ai:
+        hooks.topics_changed.send(column=column, user=user)
+
+
+def field_names(fields: Iterable[str]) -> str:
+    """Return fields as words for a summary: label, neutral code."""
+    return ", ".join(_NAMES.get(field, field) for field in fields)
+
+
+def live_column(change: Change) -> Column:
+    assert change.column is not None
+    return lock_column(change.column)
+
+
+def pack_ids(ids: Iterable[int]) -> str:
+    """Return many ids as a short text: undoing an act on 100,000 rows must not fill the history."""
+    previous, gaps = 0, []
+    for pk in sorted(ids):
+        gaps.append(pk - previous)
+        previous = pk
+    return base64.b64encode(zlib.compress(json.dumps(gaps, separators=(",", ":")).encode(), 6)).decode()
+
+
+def unpack_ids(packed: str) -> list[int]:
+    ids, last = [], 0
+    for gap in json.loads(zlib.decompress(base64.b64decode(packed))):
+        last += gap
+        ids.append(last)
+    return ids

@@ -1,0 +1,20 @@
+from django.urls import path
+
+from topics import views
+
+app_name = "topics"
+urlpatterns = [
+    path("columns/<int:column_id>/topics/", views.topic_collection, name="list"),
+    path("columns/<int:column_id>/topics/new/", views.topic_create, name="topic_create"),
+    path("topics/<int:topic_id>/", views.topic_edit, name="topic_edit"),
+    path("topics/<int:topic_id>/rename/", views.topic_rename, name="topic_rename"),
+    path("topics/<int:topic_id>/delete/", views.topic_delete, name="topic_delete"),
+    path("columns/<int:column_id>/categories/new/", views.category_create, name="category_create"),
+    path("categories/<int:category_id>/", views.category_edit, name="category_edit"),
+    path("categories/<int:category_id>/rename/", views.category_rename, name="category_rename"),
+    path("categories/<int:category_id>/move/", views.category_move, name="category_move"),
+    path("categories/<int:category_id>/delete/", views.category_delete, name="category_delete"),
+    path("columns/<int:column_id>/codebook/", views.codebook_export, name="codebook_export"),
+    path("columns/<int:column_id>/codebook/import/", views.codebook_import, name="codebook_import"),
+    path("columns/<int:column_id>/codebook/apply/", views.codebook_apply, name="codebook_apply"),
+]

@@ -1,0 +1,342 @@
+"""Pages and fragments of the topic collection.
+
+Everything but the collection itself is a dialog: it comes by htmx into `#dialog`, returns with errors as
+422, and ends with an empty dialog, a notice with undo, and events that tell the page what is old now.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core import signing
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.utils.text import slugify
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django_htmx.http import trigger_client_event
+
+from projects.models import Change, ChangeKind, Column, Role
+from projects.selectors import get_column_for_admin, get_column_for_read, get_column_for_write
+from projects.views.notices import undo_toast
+from topicassign.errors import ApplicationError, error_body
+from topicassign.middleware import wants_json
+from topics import codebook, selectors, services
+from topics.forms import CategoryForm, CodebookForm, RenameForm, TopicForm
+from topics.models import PALETTE, Topic
+
+_TOKEN_SALT = "topics.codebook"  # noqa: S105  (names the purpose, hides nothing)
+_TOKEN_AGE_S = 24 * 3600
+
+
+def _to_body(response: HttpResponse, *events: str, **details: dict[str, Any]) -> HttpResponse:
+    for event in events:
+        trigger_client_event(response, event, {"target": "body", **details.get(event.replace("-", "_"), {})})
+    return response
+
+
+def _done(
+    request: HttpRequest, column: Column, change: Change | None, *, rows_changed: bool = True, text: str = ""
+) -> HttpResponse:
+    """Answer an act: the dialog closes, a notice offers undo, the page is told what is old."""
+    if not request.htmx:  # type: ignore[attr-defined]
+        return redirect("topics:list", column.pk)
+    response = HttpResponse()
+    if change is None:
+        return response
+    undo_toast(request, response, change, text)
+    return _to_body(response, "topics-changed", "ai-changed", *(["rows-changed"] if rows_changed else []))
+
+
+def _dialog(request: HttpRequest, column: Column, template: str, context: dict[str, Any]) -> HttpResponse:
+    """Show a dialog; an address typed by hand leads to the collection, for a dialog is no page."""
+    if not request.htmx and request.method != "POST":  # type: ignore[attr-defined]
+        return redirect("topics:list", column.pk)
+    form = context.get("form")
+    if form is None or not form.errors:
+        return render(request, template, {"column": column, **context})
+    form.focus_error()
+    return render(request, template, {"column": column, **context}, status=422)
+
+
+# --- the collection -------------------------------------------------------------------------------
+@require_safe
+def topic_collection(request: HttpRequest, column_id: int) -> HttpResponse:
+    """Show the topics with their counts: the Topics tab, or a page of its own."""
+    column = get_column_for_read(request.user, column_id)
+    entries = selectors.topic_collection(column=column)
+    counts = [entry.counts["all"] for category in entries for entry in category.topics]
+    context = {
+        "column": column,
+        "project": column.project,
+        "categories": entries,
+        "n_topics": len(counts),
+        "n_most": max(counts, default=0),
+        "may_edit": column.project.role.rank >= Role.ADMIN.rank,  # type: ignore[attr-defined]
+        "may_export": column.project.role.rank >= Role.ANALYST.rank,  # type: ignore[attr-defined]
+        "is_page": not request.htmx,  # type: ignore[attr-defined]
+    }
+    template = "topics/_topics.html" if request.htmx else "topics/topics.html"  # type: ignore[attr-defined]
+    return render(request, template, context)
+
+
+# --- topics ---------------------------------------------------------------------------------------
+@require_http_methods(["GET", "HEAD", "POST"])
+def topic_create(request: HttpRequest, column_id: int) -> HttpResponse:
+    """Add a topic, in a dialog; for programs and pickers: POST with `Accept: application/json`."""
+    column = get_column_for_admin(request.user, column_id)
+    wanted = request.GET.get("category", "")
+    category = int(wanted) if wanted.isdecimal() and len(wanted) < 19 else None
+    if request.method != "POST":
+        form = TopicForm(column=column, category=category)
+        form.initial["label"] = request.GET.get("label", "")[:50]
+        return _dialog(request, column, "topics/_topic_form.html", {"form": form, "topic": None})
+    form = TopicForm(request.POST, column=column)
+    if form.is_valid():
+        try:
+            topic = services.topic_create(column=column, user=request.user, **form.values())
+        except ApplicationError as error:
+            form.refuse(error)
+        else:
+            return _created(request, column, topic)
+    if wants_json(request):
+        messages = [str(message) for found in form.errors.values() for message in found]
+        return JsonResponse(error_body(422, "invalid", " ".join(messages), form.errors), status=422)
+    return _dialog(request, column, "topics/_topic_form.html", {"form": form, "topic": None})
+
+
+def _created(request: HttpRequest, column: Column, topic: Topic) -> HttpResponse:
+    facts = {
+        "id": topic.pk,
+        "label": topic.label,
+        "category": topic.category.label,
+        "color": topic.category.color,
+        "sentiment": topic.sentiment_enabled,
+        "code": topic.code_neutral,
+    }
+    if wants_json(request):
+        return JsonResponse(facts, status=201)
+    change = Change.objects.filter(column=column, kind=ChangeKind.TOPIC_CREATE, inverse__topic=topic.pk).first()
+    response = _done(request, column, change, rows_changed=False)
+    return _to_body(response, "topic-created", topic_created=facts) if request.htmx else response  # type: ignore[attr-defined]
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def topic_edit(request: HttpRequest, topic_id: int) -> HttpResponse:
+    """Show and change all properties of a topic."""
+    topic = selectors.get_topic_for_admin(request.user, topic_id)
+    column = topic.column
+    if request.method != "POST":
+        form = TopicForm(column=column, topic=topic)
+    else:
+        form = TopicForm(request.POST, column=column, topic=topic)
+        if form.is_valid() and not _sentiments_at_stake(form, topic):
+            try:
+                change = services.topic_update(
+                    topic=topic, user=request.user, expected=form.cleaned_data["version"], **form.values()
+                )
+            except ApplicationError as error:
+                form.refuse(error)
+            else:
+                return _done(request, column, change)
+    context = {
+        "form": form,
+        "topic": topic,
+        "n_reviewed": selectors.n_rows_with(Topic.objects.filter(pk=topic.pk))[1],
+    }
+    return _dialog(request, column, "topics/_topic_form.html", context)
+
+
+def _sentiments_at_stake(form: TopicForm, topic: Topic) -> bool:
+    """Ask before sentiments are dropped: the first attempt to switch them off comes back with a question."""
+    data = form.cleaned_data
+    if data["sentiment_enabled"] or not topic.sentiment_enabled or data["confirm_off"]:
+        return False
+    n_rows = topic.assignments.exclude(sentiment=None).count()  # exact: the counts of the list are cached
+    if n_rows:
+        message = ngettext(
+            "%(n)s row loses the sentiment of this topic.", "%(n)s rows lose the sentiment of this topic.", n_rows
+        )
+        form.add_error("confirm_off", message % {"n": n_rows})
+    return bool(n_rows)
+
+
+@require_POST
+def topic_rename(request: HttpRequest, topic_id: int) -> HttpResponse:
+    """Rename a topic in place."""
+    topic = selectors.get_topic_for_admin(request.user, topic_id)
+    form = RenameForm(request.POST)
+    if not form.is_valid():
+        raise ApplicationError(_("That is too long for a name."))
+    change = services.topic_update(
+        topic=topic,
+        user=request.user,
+        label=form.cleaned_data["label"],
+        expected=form.cleaned_data["version"] or None,
+    )
+    return _done(request, topic.column, change)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def topic_delete(request: HttpRequest, topic_id: int) -> HttpResponse:
+    """Ask, saying how many rows lose the topic; then delete it."""
+    topic = selectors.get_topic_for_admin(request.user, topic_id)
+    if request.method == "POST":
+        return _done(request, topic.column, services.topic_delete(topic=topic, user=request.user))
+    n_rows, n_reviewed = selectors.n_rows_with(Topic.objects.filter(pk=topic.pk))
+    context = {"topic": topic, "n_rows": n_rows, "n_reviewed": n_reviewed}
+    return _dialog(request, topic.column, "topics/_topic_delete.html", context)
+
+
+# --- categories -----------------------------------------------------------------------------------
+@require_http_methods(["GET", "HEAD", "POST"])
+def category_create(request: HttpRequest, column_id: int) -> HttpResponse:
+    column = get_column_for_admin(request.user, column_id)
+    form = CategoryForm(request.POST if request.method == "POST" else None, column=column)
+    if request.method == "POST" and form.is_valid():
+        try:
+            category = services.category_create(column=column, user=request.user, **form.values())
+        except ApplicationError as error:
+            form.refuse(error)
+        else:
+            change = Change.objects.filter(
+                column=column, kind=ChangeKind.CATEGORY_CREATE, inverse__category=category.pk
+            ).first()
+            return _done(request, column, change, rows_changed=False)
+    context = {"form": form, "category": None, "palette": PALETTE}
+    return _dialog(request, column, "topics/_category_form.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def category_edit(request: HttpRequest, category_id: int) -> HttpResponse:
+    category = selectors.get_category_for_admin(request.user, category_id)
+    form = CategoryForm(
+        request.POST if request.method == "POST" else None, column=category.column, category=category
+    )
+    if request.method == "POST" and form.is_valid():
+        try:
+            change = services.category_update(
+                category=category, user=request.user, expected=form.cleaned_data["version"], **form.values()
+            )
+        except ApplicationError as error:
+            form.refuse(error)
+        else:
+            return _done(request, category.column, change)
+    context = {"form": form, "category": category, "palette": PALETTE}
+    return _dialog(request, category.column, "topics/_category_form.html", context)
+
+
+@require_POST
+def category_rename(request: HttpRequest, category_id: int) -> HttpResponse:
+    """Rename a category in place."""
+    category = selectors.get_category_for_admin(request.user, category_id)
+    form = RenameForm(request.POST)
+    if not form.is_valid():
+        raise ApplicationError(_("That is too long for a name."))
+    change = services.category_update(
+        category=category,
+        user=request.user,
+        label=form.cleaned_data["label"],
+        expected=form.cleaned_data["version"] or None,
+    )
+    return _done(request, category.column, change)
+
+
+@require_POST
+def category_move(request: HttpRequest, category_id: int) -> HttpResponse:
+    """Move a category one place up or down."""
+    category = selectors.get_category_for_admin(request.user, category_id)
+    ids = list(selectors.category_list(column=category.column).values_list("pk", flat=True))
+    at = ids.index(category.pk)
+    to = at + (-1 if request.POST.get("direction") == "up" else 1)
+    if 0 <= to < len(ids):
+        ids[at], ids[to] = ids[to], ids[at]
+    change = services.categories_reorder(column=category.column, category_ids=ids, user=request.user)
+    return _done(request, category.column, change, rows_changed=False)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def category_delete(request: HttpRequest, category_id: int) -> HttpResponse:
+    """Ask, saying how many topics go and how many rows lose them; then delete the category."""
+    category = selectors.get_category_for_admin(request.user, category_id)
+    if request.method == "POST":
+        return _done(request, category.column, services.category_delete(category=category, user=request.user))
+    topics = category.topics.filter(deleted_at=None)
+    n_rows, n_reviewed = selectors.n_rows_with(topics)
+    context = {
+        "category": category,
+        "topics": topics.order_by("position", "id"),
+        "n_rows": n_rows,
+        "n_reviewed": n_reviewed,
+    }
+    return _dialog(request, category.column, "topics/_category_delete.html", context)
+
+
+# --- codebooks ------------------------------------------------------------------------------------
+@require_http_methods(["GET", "HEAD", "POST"])
+def codebook_import(request: HttpRequest, column_id: int) -> HttpResponse:
+    """Take a codebook file and show what it would change; nothing is written yet."""
+    column = get_column_for_admin(request.user, column_id)
+    if request.method != "POST":
+        return _dialog(request, column, "topics/_codebook_import.html", {"form": CodebookForm()})
+    form = CodebookForm(request.POST, request.FILES)
+    errors: list[str] = []
+    if form.is_valid():
+        file = form.cleaned_data["file"]
+        try:
+            content = file.read(codebook.MAX_BYTES + 1)
+            entries = codebook.codebook_read(file.name or "", content)
+            plan = codebook.codebook_plan(column, entries)
+        except codebook.CodebookError as error:
+            errors = error.errors
+            form.add_error("file", _("Nothing was imported. Correct these lines and choose the file again."))
+        except ApplicationError as error:
+            form.add_error("file", error.message)
+        else:
+            data = {"column": column.pk, "entries": codebook.entries_dump(entries)}
+            context = {
+                "plan": plan,
+                "file_name": file.name,
+                "token": signing.dumps(data, salt=_TOKEN_SALT, compress=True),
+                "is_same": not (plan.n_new or plan.n_changed or plan.new_categories),
+            }
+            return _dialog(request, column, "topics/_codebook_preview.html", context)
+    context = {"form": form, "errors": errors[:50], "n_more": max(0, len(errors) - 50)}
+    return _dialog(request, column, "topics/_codebook_import.html", context)
+
+
+@require_POST
+def codebook_apply(request: HttpRequest, column_id: int) -> HttpResponse:
+    """Write the codebook that was previewed."""
+    column = get_column_for_admin(request.user, column_id)
+    try:
+        data = signing.loads(request.POST.get("token", ""), salt=_TOKEN_SALT, max_age=_TOKEN_AGE_S)
+    except signing.BadSignature:
+        data = {}
+    if data.get("column") != column.pk:
+        raise ApplicationError(_("This preview is too old. Choose the file again."), status=409, code="stale")
+    result = codebook.codebook_apply(
+        column=column, entries=codebook.entries_load(data["entries"]), user=request.user
+    )
+    text = _("Codebook imported: %(new)s topics added, %(changed)s changed.") % {
+        "new": result.n_created,
+        "changed": result.n_updated,
+    }
+    return _done(request, column, result.change, rows_changed=bool(result.n_updated), text=text)
+
+
+@require_safe
+def codebook_export(request: HttpRequest, column_id: int) -> HttpResponse:
+    """Download the collection as a codebook: ?format=csv (default) or xlsx."""
+    column = get_column_for_write(request.user, column_id)
+    is_excel = request.GET.get("format") == "xlsx"
+    if is_excel:
+        content = codebook.codebook_xlsx(column)
+        content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    else:
+        content, content_type = codebook.codebook_csv(column), "text/csv; charset=utf-8"
+    name = slugify(f"{column.project.name} {column.name}")[:80] or "topics"
+    response = HttpResponse(content, content_type=content_type)
+    response["Content-Disposition"] = f'attachment; filename="{name}-codebook.{"xlsx" if is_excel else "csv"}"'
+    return response
