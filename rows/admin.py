@@ -1,0 +1,66 @@
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from rows.models import Assignment, Row, Upload, Verbatim
+from topicassign.admin_tools import ReadOnlyAdmin
+
+
+class FoundByNumber(ReadOnlyAdmin):
+    """Large tables: newest first by their key, looked up by ids instead of scans over texts."""
+
+    ordering = ["-id"]
+    project_path = ""
+    search_help_text = "The number of a project (as in its address)."
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        if not term.isdecimal() or len(term) > 18:
+            return queryset.none(), False
+        return queryset.filter(**{self.project_path: int(term)}), False
+
+    search_fields = ["id"]  # shows the search box
+
+
+@admin.register(Row)
+class RowAdmin(FoundByNumber):
+    list_display = ["id", "project", "number", "created_at", "modified_at", "deleted_at"]
+    list_filter = [("deleted_at", admin.EmptyFieldListFilter)]
+    list_select_related = ["project"]
+    project_path = "project"
+
+
+@admin.register(Verbatim)
+class VerbatimAdmin(FoundByNumber):
+    list_display = ["id", "column", "row_number", "short_text", "is_reviewed", "certainty", "group_size"]
+    list_filter = ["is_reviewed", "is_empty", "is_audit", "is_highlighted", "sentiment"]
+    list_select_related = ["column"]
+    project_path = "column__project"
+    exclude = ["fingerprint", "digest"]
+
+    @admin.display(description="text")
+    def short_text(self, verbatim: Verbatim) -> str:
+        return verbatim.text[:80]
+
+
+@admin.register(Assignment)
+class AssignmentAdmin(FoundByNumber):
+    list_display = ["id", "verbatim_id", "topic", "sentiment", "source", "probability"]
+    list_filter = ["source", "sentiment"]
+    list_select_related = ["topic"]
+    project_path = "topic__column__project"
+
+
+@admin.register(Upload)
+class UploadAdmin(ReadOnlyAdmin):
+    list_display = ["file_name", "user", "state", "size_bytes", "project", "created_at"]
+    list_filter = ["state", "created_at"]
+    search_fields = ["file_name", "user__username", "project__name"]
+    list_select_related = ["user", "project"]
+    exclude = ["path", "facts", "plan"]  # hold samples of the texts

@@ -1,0 +1,15 @@
+from django.apps import AppConfig
+
+
+class RowsConfig(AppConfig):
+    name = "rows"
+
+    def ready(self) -> None:
+        from rows import tasks  # noqa: F401  (registers the job handlers)
+        from rows.selectors import topic_counts
+        from rows.services import reviews  # noqa: F401  (registers its undo functions)
+        from rows.services.overall import overall_refresh
+        from topics import hooks
+
+        hooks.sentiments_changed.register(overall_refresh)
+        hooks.topic_counts.register(topic_counts)

@@ -1,0 +1,14 @@
+from topicassign.hooks import Hook
+
+# reviews_changed(column, user): a review was saved, taken back or changed.
+reviews_changed = Hook("reviews_changed")
+# rows_imported(project, user): all rows of an import are stored and visible.
+rows_imported = Hook("rows_imported")
+# text_sentiments(texts) -> list of -1, 0, 1: sentiment from the text alone.
+text_sentiments = Hook("text_sentiments")
+# near_identical(column, verbatim_id, candidate_ids) -> set of the candidates whose text says nearly the same.
+near_identical = Hook("near_identical")
+# proposals(column, verbatim) -> list of (topic id, probability, sentiment or None), most likely first:
+# what the model in use thinks of one row, also below its thresholds. Focus mode waits for it, so it
+# returns [] where an answer is not at hand.
+proposals = Hook("proposals")

@@ -1,0 +1,179 @@
+"""Rows, verbatims and the topics assigned to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from projects.models import Column, Project
+from topics.models import Sentiment, Topic
+
+
+class Row(models.Model):
+    """A line of the table. `values` holds the cells of all columns that are not analysed, by column ref."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="rows", db_index=False)  # see the constraint
+    number = models.PositiveIntegerField()  # upload index, from 1
+    values: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(default=dict)
+    created_at = models.DateTimeField(default=timezone.now)
+    modified_at = models.DateTimeField(default=timezone.now)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [models.UniqueConstraint(fields=["project", "number"], name="row_number_unique_in_project")]
+        indexes = [
+            models.Index(fields=["project"], condition=Q(deleted_at__isnull=False), name="row_deleted"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Row {self.number}"
+
+
+def has_deleted_rows(project_id: int) -> bool:
+    """Say whether a project has deleted rows that could still be restored; most have none."""
+    return Row.objects.filter(project=project_id, deleted_at__isnull=False).exists()
+
+
+class VerbatimQuerySet(models.QuerySet["Verbatim"]):
+    def live(self, column: Column) -> VerbatimQuerySet:
+        """Return the verbatims of a column whose rows are not deleted; joins the rows only where some are."""
+        query = self.filter(column=column)
+        return query.filter(row__deleted_at=None) if has_deleted_rows(column.project_id) else query
+
+    def group_of(self, verbatim: Verbatim) -> VerbatimQuerySet:
+        """Return a verbatim and its duplicates; empty texts are no duplicates."""
+        query = self.filter(column=verbatim.column_id)
+        if verbatim.is_empty or verbatim.group_size == 1:
+            return query.filter(pk=verbatim.pk)
+        return query.filter(fingerprint=verbatim.fingerprint, group_size__gt=1)  # as the index has it
+
+
+class Verbatim(models.Model):
+    """The cell of a row in a text-to-analyze column.
+
+    `row_number` repeats `row.number` so that the row browser reads one index. Verbatims of a column
+    with the same `fingerprint` are duplicates; the first of them is the group's head, the only one
+    shown while duplicates are grouped, and `group_size` says how many there are.
+    """
+
+    row = models.ForeignKey(Row, models.CASCADE, related_name="verbatims", db_index=False)
+    column = models.ForeignKey(Column, models.CASCADE, related_name="verbatims", db_index=False)
+    row_number = models.PositiveIntegerField()
+    text = models.TextField()
+    translated_text = models.TextField(null=True, blank=True)  # noqa: DJ001  (null: no translation; "": empty one)
+    language = models.CharField(max_length=8, blank=True)
+    fingerprint = models.BinaryField(max_length=16)  # of the normalised text: duplicates
+    digest = models.BinaryField(max_length=16)  # of the exact text: key of its embedding
+    is_empty = models.BooleanField(default=False)
+    is_group_head = models.BooleanField(default=True)
+    group_size = models.PositiveIntegerField(default=1)
+    is_reviewed = models.BooleanField(default=False)
+    reviewed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
+    )
+    reviewed_at = models.DateTimeField(null=True, blank=True)
+    is_audit = models.BooleanField(default=False)  # served at random: part of the unbiased sample
+    is_highlighted = models.BooleanField(default=False)
+    certainty = models.FloatField(default=0.0)  # of the AI: 0 least, 1 most; 0 before the first update
+    sentiment = models.SmallIntegerField(null=True, blank=True, choices=Sentiment.choices)
+    revision = models.PositiveIntegerField(default=0)
+    # The revision that a person made last: a save based on an older one is a conflict.
+    person_revision = models.PositiveIntegerField(default=0)
+
+    objects = VerbatimQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["row_number"]
+        constraints = [
+            models.UniqueConstraint(fields=["row", "column"], name="verbatim_once_per_cell"),
+            models.CheckConstraint(
+                condition=Q(sentiment__in=Sentiment.values) | Q(sentiment=None),
+                name="verbatim_sentiment_known",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["column", "row_number"], name="verbatim_by_number"),
+            models.Index(
+                fields=["column", "row_number"],
+                condition=Q(is_group_head=True),
+                name="verbatim_heads_by_number",
+            ),
+            models.Index(fields=["column", "is_reviewed", "certainty", "id"], name="verbatim_by_certainty"),
+            # Most verbatims are alone: without them imports and AI updates write one index less.
+            models.Index(
+                fields=["column", "fingerprint"], condition=Q(group_size__gt=1), name="verbatim_by_fingerprint"
+            ),
+            models.Index(
+                fields=["column", "-reviewed_at"],
+                condition=Q(is_reviewed=True),
+                name="verbatim_by_review_time",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.text[:80]
+
+
+class AssignmentSource(models.TextChoices):
+    AI = "ai", "AI"
+    PERSON = "person", "Person"
+    KEYWORD = "keyword", "Keyword"
+    IMPORT = "import", "Import"
+
+
+class Assignment(models.Model):
+    """A topic on a verbatim, suggested by the AI or decided by a person."""
+
+    verbatim = models.ForeignKey(Verbatim, models.CASCADE, related_name="assignments", db_index=False)
+    topic = models.ForeignKey(Topic, models.CASCADE, related_name="assignments", db_index=False)
+    sentiment = models.SmallIntegerField(null=True, blank=True, choices=Sentiment.choices)
+    source = models.CharField(max_length=8, choices=AssignmentSource.choices)
+    probability = models.FloatField(null=True, blank=True)
+    position = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        ordering = ["position", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["verbatim", "topic"], name="assignment_once_per_topic"),
+            models.CheckConstraint(
+                condition=Q(sentiment__in=Sentiment.values) | Q(sentiment=None),
+                name="assignment_sentiment_known",
+            ),
+        ]
+        indexes = [models.Index(fields=["topic", "sentiment", "verbatim"], name="assignment_by_topic")]
+
+    def __str__(self) -> str:
+        return f"{self.topic} on {self.verbatim_id}"
+
+
+class UploadState(models.TextChoices):
+    UPLOADED = "uploaded", "Uploaded"
+    ORGANISED = "organised", "Organised"
+    SUBMITTED = "submitted", "Submitted"
+
+
+class Upload(models.Model):
+    """A file on its way through the import wizard. Its plan says what each column becomes."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="uploads")
+    file_name = models.CharField(max_length=255)
+    path = models.CharField(max_length=500)
+    size_bytes = models.PositiveBigIntegerField()
+    state = models.CharField(max_length=16, choices=UploadState.choices, default=UploadState.UPLOADED)
+    # What was found in the file: format, encoding, separator, columns with types, samples, counts.
+    facts: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(default=dict)
+    # What the person chose: per column name, wording, type; project name, description, tags, language.
+    plan: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(default=dict)
+    project = models.ForeignKey(Project, models.SET_NULL, null=True, blank=True, related_name="uploads")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return self.file_name

@@ -1,0 +1,219 @@
+"""Reads of rows: keyset pages, one verbatim with everything around it, counts."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.core.cache import cache
+from django.db.models import Count, Prefetch, Q, QuerySet
+from django.http import Http404
+
+from projects.models import Change, Column, ColumnType
+from rows.filters import RowFilter
+from rows.models import Assignment, Verbatim, has_deleted_rows
+from topics.models import Topic
+
+PAGE_ROWS = 50
+
+
+@dataclass
+class Page:
+    """One keyset page: its verbatims and the token that asks for the next page ("" at the end)."""
+
+    verbatims: list[Verbatim]
+    after: str
+
+
+def with_topics(verbatims: QuerySet[Verbatim]) -> QuerySet[Verbatim]:
+    """Prefetch what a row shows: its row and its assignments with topic and category."""
+    assignments = (
+        Assignment.objects.filter(topic__deleted_at=None)
+        .select_related("topic", "topic__category")
+        .order_by("position", "-probability", "id")
+    )
+    return verbatims.select_related("row").prefetch_related(Prefetch("assignments", queryset=assignments))
+
+
+def verbatim_page(*, row_filter: RowFilter, after: str = "", limit: int = PAGE_ROWS) -> Page:
+    """Return one page of the rows asked for, after the token of the page before.
+
+    Keyset pagination: a page costs the same wherever it is, and rows do not repeat or go missing
+    when others are inserted or reviewed meanwhile. A broken token starts again at the top.
+    """
+    query = row_filter.apply()
+    fields = row_filter.sort.fields
+    if row_filter.sort.key == "recent":
+        query = query.filter(is_reviewed=True)
+    if after:
+        values = _read_token(after, len(fields))
+        if values is not None:
+            query = query.filter(_beyond(fields, values))
+    found = list(with_topics(query.order_by(*fields))[: limit + 1])
+    verbatims = found[:limit]
+    token = _token([getattr(verbatims[-1], name.lstrip("-")) for name in fields]) if len(found) > limit else ""
+    return Page(verbatims, token)
+
+
+def _beyond(fields: tuple[str, ...], values: list[Any]) -> Q:
+    condition = Q()
+    for index, name in enumerate(fields):
+        equal = Q(**{fields[i].lstrip("-"): values[i] for i in range(index)})
+        compare = f"{name.lstrip('-')}__{'lt' if name.startswith('-') else 'gt'}"
+        if isinstance(values[index], bool):  # databases do not order booleans by < everywhere
+            wanted = not values[index]
+            if values[index] is name.startswith("-"):
+                condition |= equal & Q(**{name.lstrip("-"): wanted})
+            continue
+        condition |= equal & Q(**{compare: values[index]})
+    if len(fields) > 1 and not isinstance(values[0], bool):
+        first = fields[0]
+        bound = "lte" if first.startswith("-") else "gte"
+        condition &= Q(**{f"{first.lstrip('-')}__{bound}": values[0]})
+    return condition
+
+
+def _token(values: list[Any]) -> str:
+    plain = [value.isoformat() if isinstance(value, datetime) else value for value in values]
+    return base64.urlsafe_b64encode(json.dumps(plain).encode()).decode().rstrip("=")
+
+
+def _read_token(token: str, n_values: int) -> list[Any] | None:
+    try:
+        values = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    except ValueError:
+        return None
+    if not isinstance(values, list) or len(values) != n_values:
+        return None
+    if not all(isinstance(value, bool | int | float | str) for value in values):
+        return None
+    if isinstance(values[0], str):
+        try:
+            values[0] = datetime.fromisoformat(values[0])
+        except ValueError:
+            return None
+    return values
+
+
+def get_verbatim(*, column: Column, verbatim_id: int) -> Verbatim:
+    """Return a verbatim of the column with its topics; raises Http404."""
+    verbatim = (
+        with_topics(Verbatim.objects.live(column).select_related("reviewed_by")).filter(pk=verbatim_id).first()
+    )
+    if verbatim is None:
+        raise Http404("No such row.")
+    return verbatim
+
+
+def other_cells(*, verbatim: Verbatim, columns: list[Column]) -> list[dict[str, Any]]:
+    """Return name and value of the row's other cells, in column order, texts of analysed columns included."""
+    texts = dict(
+        Verbatim.objects.filter(row=verbatim.row_id).exclude(pk=verbatim.pk).values_list("column_id", "text")
+    )
+    cells = []
+    for column in columns:
+        if column.pk == verbatim.column_id:
+            continue
+        value: Any
+        if column.type == ColumnType.TEXT_TO_ANALYZE:
+            value = texts.get(column.pk, "")
+        else:
+            value = verbatim.row.values.get(column.ref)
+        cells.append({"column": column, "value": value})
+    return cells
+
+
+def verbatim_history(*, verbatim: Verbatim, limit: int = 20) -> list[Change]:
+    """Return the acts of people on this verbatim and its duplicates, last first."""
+    return list(
+        Change.objects.filter(column=verbatim.column_id, subject_id=head_id(verbatim))
+        .select_related("user")
+        .order_by("-id")[:limit]
+    )
+
+
+def head_id(verbatim: Verbatim) -> int:
+    """Return the first verbatim of the duplicate group: what the group's history is kept under."""
+    if verbatim.is_group_head or verbatim.is_empty:
+        return verbatim.pk
+    heads = Verbatim.objects.group_of(verbatim).filter(is_group_head=True).values_list("pk", flat=True)
+    return heads.first() or verbatim.pk
+
+
+def cached_by_revision(column: Column, name: str, make: Any, *, revision: int | None = None) -> Any:
+    """Return `make()`, kept until something in the column changes."""
+    key = f"column:{column.pk}:{column.revision if revision is None else revision}:{name}"
+    value = cache.get(key)
+    if value is None:
+        value = make()
+        cache.set(key, value, 3600)
+    return value
+
+
+def topic_counts(*, column: Column, row_filter: RowFilter | None = None) -> dict[int, dict[str, int]]:
+    """Return per topic: rows positive, neutral, negative and without sentiment ("none"), and their sum.
+
+    Every row counts, duplicates too (spec S3.6). Follows the filter where one is given.
+    """
+
+    def count() -> dict[int, dict[str, int]]:
+        query = Assignment.objects.filter(topic__column=column, topic__deleted_at=None)
+        if row_filter is not None and row_filter.is_active:
+            query = query.filter(verbatim__in=row_filter.apply(group=False).values("pk"))
+        elif has_deleted_rows(column.project_id):
+            query = query.filter(verbatim__row__deleted_at=None)
+        counts: dict[int, dict[str, int]] = {}
+        names = {1: "positive", 0: "neutral", -1: "negative", None: "none"}
+        for topic, sentiment, n in query.values_list("topic", "sentiment").annotate(n=Count("pk")).order_by():
+            entry = counts.setdefault(topic, {"positive": 0, "neutral": 0, "negative": 0, "none": 0, "all": 0})
+            entry[names[sentiment]] += n
+            entry["all"] += n
+        if row_filter is None or not row_filter.is_active:
+            cache.set(_last_counts_key(column), counts, 24 * 3600)
+        return counts
+
+    name = "topic_counts:" + (row_filter.query_string() if row_filter and row_filter.is_active else "")
+    return cached_by_revision(column, name, count)
+
+
+def _last_counts_key(column: Column) -> str:
+    return f"column:{column.pk}:topic_counts:last"
+
+
+def topic_counts_last(*, column: Column) -> dict[int, dict[str, int]] | None:
+    """Return the unfiltered topic counts as they were counted last, None where they never were."""
+    return cache.get(_last_counts_key(column))
+
+
+def row_counts(*, column: Column, row_filter: RowFilter | None = None) -> dict[str, int]:
+    """Return the numbers of the statistics tab that need a scan: rows, empty, unique, reviewed, without topic."""
+
+    def count() -> dict[str, int]:
+        query = (row_filter or RowFilter(column)).apply(group=False)
+        numbers = query.aggregate(
+            n_rows=Count("pk"),
+            n_empty=Count("pk", filter=Q(is_empty=True)),
+            n_unique=Count("pk", filter=Q(is_group_head=True, is_empty=False)),
+            n_reviewed=Count("pk", filter=Q(is_reviewed=True)),
+            n_reviewed_unique=Count("pk", filter=Q(is_reviewed=True, is_group_head=True)),
+        )
+        with_topic = Assignment.objects.filter(verbatim__in=query.values("pk"), topic__deleted_at=None)
+        numbers["n_assignments"] = with_topic.count()
+        numbers["n_with_topic"] = with_topic.order_by().values("verbatim").distinct().count()
+        numbers["n_without_topic"] = numbers["n_rows"] - numbers["n_empty"] - numbers["n_with_topic"]
+        return numbers
+
+    name = "row_counts:" + (row_filter.query_string() if row_filter and row_filter.is_active else "")
+    return cached_by_revision(column, name, count)
+
+
+def topic_list(*, column: Column) -> QuerySet[Topic]:
+    """Return the live topics of a column in the order of the screen."""
+    return (
+        Topic.objects.filter(column=column, deleted_at=None)
+        .select_related("category")
+        .order_by("category__position", "category_id", "position", "id")
+    )

@@ -1,0 +1,218 @@
+"""The topic assignment view: page, row chunks, counts, results and statistics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.cache import patch_cache_control, patch_vary_headers
+from django.views.decorators.http import require_POST, require_safe
+
+from projects.models import Column, ColumnType, Role
+from projects.selectors import get_column_for_read
+from rows.filters import SORTS, RowFilter
+from rows.models import Verbatim
+from rows.results import result_categories, statistics
+from rows.selectors import Page, cached_by_revision, topic_list, verbatim_page, with_topics
+from topicassign.errors import ApplicationError
+
+CHUNK_IDS = 100
+SHOWN_COLUMNS = 8
+
+
+def may_write(column: Column) -> bool:
+    """Say whether the person of this request may review (the role was set by the permission check)."""
+    return column.project.role.rank >= Role.ANALYST.rank  # type: ignore[attr-defined]
+
+
+def may_edit_topics(column: Column) -> bool:
+    return column.project.role.rank >= Role.ADMIN.rank  # type: ignore[attr-defined]
+
+
+def verbatim_base(column: Column) -> str:
+    """Return the address of a row without its id: reversing fifty of them costs more than the query."""
+    return reverse("rows:verbatim", args=[column.pk, 0]).removesuffix("0/")
+
+
+def _shown_key(column: Column) -> str:
+    return f"shown_columns:{column.pk}"
+
+
+def shown_columns(request: HttpRequest, column: Column) -> list[Column]:
+    """Return the other columns this person chose to see under each text."""
+    ids = request.session.get(_shown_key(column)) or []
+    if not ids:
+        return []
+    found = {other.pk: other for other in column.project.columns.filter(pk__in=ids)}
+    return [found[pk] for pk in ids if pk in found]
+
+
+def row_context(
+    request: HttpRequest, column: Column, verbatims: list[Verbatim], row_filter: RowFilter
+) -> dict[str, Any]:
+    """Return what the rows of one chunk need to be drawn."""
+    shown = shown_columns(request, column)
+    texts: dict[tuple[int, int], str] = {}
+    analysed = [other.pk for other in shown if other.type == ColumnType.TEXT_TO_ANALYZE]
+    if analysed:
+        rows = [verbatim.row_id for verbatim in verbatims]
+        for row, own, text in Verbatim.objects.filter(row__in=rows, column__in=analysed).values_list(
+            "row_id", "column_id", "text"
+        ):
+            texts[row, own] = text
+    for verbatim in verbatims:
+        cells = []
+        for other in shown:
+            value = (
+                texts.get((verbatim.row_id, other.pk), "")
+                if other.type == ColumnType.TEXT_TO_ANALYZE
+                else verbatim.row.values.get(other.ref)
+            )
+            if value not in (None, "", []):
+                cells.append((other.name, cell_text(value)))
+        verbatim.cells = cells  # type: ignore[attr-defined]
+    return {
+        "column": column,
+        "verbatims": verbatims,
+        "row_filter": row_filter,
+        "verbatim_base": verbatim_base(column),
+        "may_write": may_write(column),
+        "grouped": row_filter.grouped,
+    }
+
+
+def cell_text(value: Any) -> str:
+    """Return a cell as a person reads it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, list):
+        return ", ".join(str(one) for one in value)
+    return str(value)
+
+
+def _chunk_context(request: HttpRequest, column: Column, row_filter: RowFilter, page: Page) -> dict[str, Any]:
+    context = row_context(request, column, page.verbatims, row_filter)
+    query = row_filter.query_string()
+    base = reverse("rows:chunk", args=[column.pk])
+    context["chunk_ids"] = ",".join(str(verbatim.pk) for verbatim in page.verbatims)
+    context["chunk_query"] = query
+    context["next_url"] = f"{base}?{query}{'&' if query else ''}after={page.after}" if page.after else ""
+    return context
+
+
+def _as_fragment(response: HttpResponse) -> HttpResponse:
+    """The same address answers with a page or a part: caches must not mix them up."""
+    patch_vary_headers(response, ["HX-Request", "Cookie"])
+    patch_cache_control(response, private=True, no_cache=True)
+    return response
+
+
+@require_safe
+def browser(request: HttpRequest, column_id: int) -> HttpResponse:
+    """Show the view; htmx gets the part it asks for: the feed, or filters and feed (`?part=browse`)."""
+    column = get_column_for_read(request.user, column_id)
+    row_filter = RowFilter.from_query(request.GET, column)
+    page = verbatim_page(row_filter=row_filter)
+    context = _chunk_context(request, column, row_filter, page)
+    htmx = request.htmx  # type: ignore[attr-defined]
+    is_part = bool(htmx) and not htmx.history_restore_request
+    whole_pane = request.headers.get("X-Part") == "browse"
+    if not is_part or whole_pane:
+        chosen = {topic.pk for topic in row_filter.topics}
+        topics = [(topic, topic.pk in chosen) for topic in topic_list(column=column)]
+        others = column.project.columns.exclude(pk=column.pk)
+        shown = set(request.session.get(_shown_key(column)) or [])
+        context |= {
+            "filter_topics": topics,
+            "sorts": list(SORTS.values()),
+            "other_columns": [(other, other.pk in shown) for other in others],
+        }
+    if is_part:
+        return _as_fragment(render(request, "rows/_browse.html" if whole_pane else "rows/_feed.html", context))
+    context |= {
+        "project": column.project,
+        "text_columns": list(column.project.columns.filter(type=ColumnType.TEXT_TO_ANALYZE)),
+        "may_edit_topics": may_edit_topics(column),
+    }
+    return _as_fragment(render(request, "rows/browser.html", context))
+
+
+@require_safe
+def chunk(request: HttpRequest, column_id: int) -> HttpResponse:
+    """Return the next rows after a token, or the rows named by `ids` as they are now."""
+    column = get_column_for_read(request.user, column_id)
+    row_filter = RowFilter.from_query(request.GET, column)
+    wanted = request.GET.get("ids")
+    if wanted is None:
+        page = verbatim_page(row_filter=row_filter, after=request.GET.get("after", ""))
+        return render(request, "rows/_chunk.html", _chunk_context(request, column, row_filter, page))
+    ids = [int(value) for value in wanted.split(",") if value.isdecimal() and len(value) < 19][:CHUNK_IDS]
+    found = {verbatim.pk: verbatim for verbatim in with_topics(Verbatim.objects.live(column).filter(pk__in=ids))}
+    verbatims = [found[pk] for pk in ids if pk in found]
+    return render(request, "rows/_rows.html", row_context(request, column, verbatims, row_filter))
+
+
+@require_safe
+def count(request: HttpRequest, column_id: int) -> HttpResponse:
+    """Return how many rows match: asked for after the rows are drawn, so that no list waits for it."""
+    column = get_column_for_read(request.user, column_id)
+    row_filter = RowFilter.from_query(request.GET, column)
+
+    def counted() -> int:
+        query = row_filter.apply()
+        return query.filter(is_reviewed=True).count() if row_filter.sort.key == "recent" else query.count()
+
+    name = f"count:{row_filter.query_string()}"
+    return render(
+        request,
+        "rows/_count.html",
+        {
+            "n_rows": cached_by_revision(column, name, counted),
+            "grouped": row_filter.grouped,
+            "is_active": row_filter.is_active,
+        },
+    )
+
+
+@require_POST
+def view_options(request: HttpRequest, column_id: int) -> HttpResponse:
+    """Remember which other columns this person wants to see under each text."""
+    column = get_column_for_read(request.user, column_id)
+    known = set(column.project.columns.exclude(pk=column.pk).values_list("pk", flat=True))
+    ids = [int(value) for value in request.POST.getlist("shown") if value.isdecimal() and len(value) < 19]
+    ids = [pk for pk in dict.fromkeys(ids) if pk in known]
+    if len(ids) > SHOWN_COLUMNS:
+        raise ApplicationError(f"Show at most {SHOWN_COLUMNS} other columns under a text.")
+    request.session[_shown_key(column)] = ids
+    response = HttpResponse(status=204)
+    response["HX-Trigger"] = '{"rows-changed": {"target": "body"}}'
+    return response
+
+
+@require_safe
+def results(request: HttpRequest, column_id: int) -> HttpResponse:
+    """Return the Results tab: share of rows per category and topic, following the filters."""
+    column = get_column_for_read(request.user, column_id)
+    row_filter = RowFilter.from_query(request.GET, column)
+    context = result_categories(column=column, row_filter=row_filter)
+    context |= {
+        "column": column,
+        "row_filter": row_filter,
+        "by": "category" if request.GET.get("by") == "category" else "sentiment",
+        "browser_url": reverse("rows:browser", args=[column.pk]),
+    }
+    return render(request, "rows/_results.html", context)
+
+
+@require_safe
+def statistics_tab(request: HttpRequest, column_id: int) -> HttpResponse:
+    """Return the Statistics tab."""
+    column = get_column_for_read(request.user, column_id)
+    row_filter = RowFilter.from_query(request.GET, column)
+    context = statistics(column=column, row_filter=row_filter)
+    context |= {"column": column, "row_filter": row_filter}
+    return render(request, "rows/_statistics.html", context)

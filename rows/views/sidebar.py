@@ -1,0 +1,196 @@
+"""One row: its panel, reviewing it, taking the review back, highlighting it, undoing the last act."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from projects.history import change_undo
+from projects.models import Change, ChangeKind, Column
+from projects.selectors import get_column_for_read, get_column_for_write
+from rows.models import Verbatim
+from rows.reviewing import ReviewForm, choices_of, history_entries, last_change, lines_of, lines_of_choices
+from rows.selectors import get_verbatim, other_cells, topic_counts_last, topic_list, verbatim_history
+from rows.services import reviews
+from rows.views.browser import cell_text, may_edit_topics, may_write
+from topicassign.errors import ApplicationError, StaleRevisionError
+
+
+def picker_context(column: Column) -> dict[str, Any]:
+    """Return the topics of the picker, grouped by category, with their counts.
+
+    The counts are those counted last, by the Topics tab: a row must not wait for a count of all rows.
+    """
+    counts = topic_counts_last(column=column)
+    none = {"positive": 0, "neutral": 0, "negative": 0, "none": 0, "all": 0} if counts is not None else {}
+    return {"picker_topics": [(topic, (counts or {}).get(topic.pk, none)) for topic in topic_list(column=column)]}
+
+
+def _state(column: Column, verbatim: Verbatim) -> dict[str, Any]:
+    return {
+        "column": column,
+        "verbatim": verbatim,
+        "history": history_entries(verbatim=verbatim, changes=verbatim_history(verbatim=verbatim)),
+        "may_write": may_write(column),
+    }
+
+
+def trigger(response: HttpResponse, **events: dict[str, Any]) -> HttpResponse:
+    """Send events to the page; all of them go to body, and names are written with underscores here."""
+    response["HX-Trigger"] = json.dumps(
+        {name.replace("_", "-"): {"target": "body", **detail} for name, detail in events.items()}
+    )
+    return response
+
+
+def row_events(verbatim_ids: list[int], source: str) -> dict[str, dict[str, Any]]:
+    return {"row_changed": {"ids": verbatim_ids, "source": source}, "ai_changed": {}}
+
+
+@require_safe
+def verbatim(request: HttpRequest, column_id: int, verbatim_id: int) -> HttpResponse:
+    """Return the panel of one row."""
+    column = get_column_for_read(request.user, column_id)
+    found = get_verbatim(column=column, verbatim_id=verbatim_id)
+    others = list(column.project.columns.all())
+    cells = [
+        {"name": cell["column"].name, "value": cell_text(cell["value"])}
+        for cell in other_cells(verbatim=found, columns=others)
+        if cell["value"] not in (None, "", [])
+    ]
+    context = {
+        **_state(column, found),
+        **picker_context(column),
+        "lines": lines_of(found.assignments.all()),
+        "cells": cells,
+        "may_edit_topics": may_edit_topics(column),
+    }
+    return render(request, "rows/_panel.html", context)
+
+
+def conflict(
+    request: HttpRequest,
+    column: Column,
+    found: Verbatim,
+    form: ReviewForm,
+    *,
+    action: str,
+    target: str,
+    **extra: Any,
+) -> HttpResponse:
+    """Show both versions of a row that two people changed; nothing is written until one is chosen."""
+    response = render(
+        request,
+        "rows/_conflict.html",
+        {
+            "column": column,
+            "verbatim": found,
+            "theirs": lines_of(found.assignments.all()),
+            "mine": lines_of_choices(form.topics, column),
+            "action": action,
+            "target": target,
+            **extra,
+        },
+        status=409,
+    )
+    response["HX-Retarget"] = "#dialog"
+    response["HX-Reswap"] = "innerHTML"
+    return response
+
+
+def toast_context(change: Change, text: str) -> dict[str, Any]:
+    return {
+        "text": text,
+        "kind": "success",
+        "undo_url": reverse("projects:change_undo", args=[change.pk]),
+        "key": f"rows-{','.join(str(pk) for pk in change.ids)}",
+    }
+
+
+def _saved_text(found: Verbatim, n: int, word: str) -> str:
+    copies = f" and {n - 1} identical" if n > 1 else ""
+    return f"Row {found.row_number}{copies} {word}"
+
+
+@require_POST
+def verbatim_review(request: HttpRequest, column_id: int, verbatim_id: int) -> HttpResponse:
+    """Save the decision about all topics of a row (or confirm them as shown)."""
+    column = get_column_for_write(request.user, column_id)
+    found = get_verbatim(column=column, verbatim_id=verbatim_id)
+    form = ReviewForm.read(request.POST)
+    if form.as_shown:
+        if form.revision != found.revision:
+            raise ApplicationError(
+                f"Row {found.row_number} changed since it was shown. Look at its topics again, then confirm.",
+                status=409,
+                code="stale",
+            )
+        form.topics = choices_of(found)
+    try:
+        review = reviews.verbatim_review(
+            verbatim=found, topics=form.topics, revision=form.revision, user=request.user
+        )
+    except StaleRevisionError:
+        fresh = get_verbatim(column=column, verbatim_id=verbatim_id)
+        return conflict(request, column, fresh, form, action=request.path, target="#row-state")
+    source = request.POST.get("source", "panel")
+    context = {
+        **_state(column, get_verbatim(column=column, verbatim_id=verbatim_id)),
+        "toast": toast_context(review.change, _saved_text(found, review.n_verbatims, "reviewed")),
+        "source": source,
+    }
+    response = render(request, "rows/_review_answer.html", context)
+    events = row_events([found.pk], source)
+    if request.POST.get("next") == "1":
+        events["row_reviewed_next"] = {}
+    if request.POST.get("from_conflict") == "1":
+        events["dialog_close"] = {}
+        events["row_changed"]["source"] = "conflict"
+    return trigger(response, **events)
+
+
+@require_POST
+def verbatim_unreview(request: HttpRequest, column_id: int, verbatim_id: int) -> HttpResponse:
+    """Take the reviewed mark off a row."""
+    column = get_column_for_write(request.user, column_id)
+    found = get_verbatim(column=column, verbatim_id=verbatim_id)
+    form = ReviewForm.read(request.POST)
+    review = reviews.verbatim_unreview(verbatim=found, revision=form.revision, user=request.user)
+    source = request.POST.get("source", "panel")
+    context = {
+        **_state(column, get_verbatim(column=column, verbatim_id=verbatim_id)),
+        "toast": toast_context(review.change, _saved_text(found, review.n_verbatims, "back to not reviewed")),
+        "source": source,
+    }
+    return trigger(render(request, "rows/_review_answer.html", context), **row_events([found.pk], source))
+
+
+@require_POST
+def verbatim_highlight(request: HttpRequest, column_id: int, verbatim_id: int) -> HttpResponse:
+    """Put a star on a row, or take it off."""
+    column = get_column_for_write(request.user, column_id)
+    found = get_verbatim(column=column, verbatim_id=verbatim_id)
+    on = request.POST.get("on") == "1"
+    change = reviews.verbatim_highlight(verbatim=found, highlighted=on, user=request.user)
+    text = f"Row {found.row_number} {'highlighted' if on else 'no longer highlighted'}"
+    response = render(request, "components/toast_oob.html", toast_context(change, text))
+    return trigger(response, row_changed={"ids": [found.pk], "source": "row"})
+
+
+@require_POST
+def undo_last(request: HttpRequest, column_id: int) -> HttpResponse:
+    """Take back the last act of this person in this column."""
+    column = get_column_for_write(request.user, column_id)
+    change = last_change(column=column, user=request.user)
+    if change is None:
+        raise ApplicationError("There is nothing of yours left to undo here.", status=409, code="nothing_to_undo")
+    change_undo(change=change, user=request.user)
+    response = render(request, "components/toast_oob.html", {"text": f"Undone: {change.summary}"})
+    if change.kind in (ChangeKind.REVIEW, ChangeKind.UNREVIEW, ChangeKind.HIGHLIGHT):
+        return trigger(response, **row_events(list(change.ids), "undo"))
+    return trigger(response, rows_changed={}, topics_changed={}, ai_changed={})
