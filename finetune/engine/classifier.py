@@ -1,0 +1,538 @@
+"""Topics from a few reviews: three ridge learners on sentence vectors and words, combined by a calibrated vote.
+
+See `docs/learning.md` for the method, its sources and what else was tried.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.linalg import lapack
+from scipy.special import expit
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+
+from finetune.engine.lexical import N_LEXICAL_FEATURES
+from finetune.engine.scoring import best_thresholds
+
+ARRAYS_FORMAT = 1
+LEARNERS = ("rbf", "lexical", "joint")
+PREDICT_CHUNK_VALUES = 2_000_000  # rows x max(topics, reviewed rows) worked on at once
+P_MIN = 1e-4  # nobody can be surer than this from a few hundred reviews
+
+
+class TopicClassifier(BaseEstimator):
+    """Multi-label classifier for few reviews, many topics and a large pool.
+
+    Three kernel ridge regressions share the reviewed rows and one pseudo-example per topic, the encoded topic
+    text: Gaussian-like on the sentence vectors, linear on the words, and linear on both together. Their exact
+    leave-one-out scores train one logistic regression over all (row, topic) pairs, which turns the scores into
+    probabilities. Before the first review the probabilities come from the topic texts alone.
+
+    Parameters
+    ----------
+    gamma : float, default=2.0
+        Width of the kernel exp(gamma * (cosine - 1)).
+    ridge : float, default=0.25
+        Regularisation of one reviewed row; kernels have ones on their diagonal.
+    label_weight : float, default=4.0
+        Weight of a topic's text against one reviewed row.
+    max_landmarks : int, default=3000
+        With more reviewed rows than this the kernel is spanned by a random part of them (Nystroem).
+    random_state : int, default=0
+
+    Attributes
+    ----------
+    loo_proba_ : ndarray of shape (n_reviewed, n_topics), float32
+        Probability of each reviewed row's topics from a model that did not see that row.
+    thresholds_ : ndarray of shape (n_topics,), float32
+        Probability from which a topic is assigned; maximises the expected F1 over the pool.
+    n_reviewed_ : int
+    n_topics_ : int
+
+    References
+    ----------
+    Cawley and Talbot (2003), leave-one-out of kernel machines in closed form. Wolpert (1992), stacked
+    generalisation. Platt (1999), probabilities from scores. Lipton, Elkan, Naryanaswamy (2014), thresholds for
+    the best F1.
+    """
+
+    def __init__(
+        self, *, gamma: float = 2.0, ridge: float = 0.25, label_weight: float = 4.0, max_landmarks: int = 3000,
+        random_state: int = 0,
+    ):  # fmt: skip
+        self.gamma = gamma
+        self.ridge = ridge
+        self.label_weight = label_weight
+        self.max_landmarks = max_landmarks
+        self.random_state = random_state
+
+    # Learning
+
+    def fit(
+        self, X, Y, *, label_X, X_lex=None, label_X_lex=None, pool_X=None, pool_X_lex=None, sample_weight=None
+    ) -> TopicClassifier:
+        """Learn from reviewed rows.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_reviewed, n_features)
+            Sentence vectors of the reviewed rows; may have no rows.
+        Y : ndarray of shape (n_reviewed, n_topics)
+            1 where the person gave the topic, else 0.
+        label_X : ndarray of shape (n_topics, n_features)
+            Sentence vectors of `topic_prompt(...)`.
+        X_lex, label_X_lex : csr_matrix, optional
+            `lexical_features` of the same texts. Both or neither.
+        pool_X, pool_X_lex : optional
+            A random sample (up to about 5,000) of unreviewed rows: centre, rarity of words, thresholds. Without
+            it the reviewed rows stand in.
+        sample_weight : ndarray of shape (n_reviewed,), optional
+            Relative weight of the rows, default 1.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not match or `Y` holds anything but 0 and 1.
+        """
+        X, Y, label_X, weight = self._validate(X, Y, label_X, sample_weight)
+        has_lex = X_lex is not None and label_X_lex is not None
+        self.n_reviewed_, self.n_topics_ = Y.shape
+        self.n_features_ = label_X.shape[1]
+        if pool_X is not None and pool_X.shape[0]:
+            pool_X, pool_lex = _as_dense(pool_X), pool_X_lex if has_lex else None
+        else:
+            pool_X = np.vstack([X, label_X])
+            pool_lex = sp.vstack([X_lex, label_X_lex]).tocsr() if has_lex else None
+        if has_lex:
+            if pool_lex is None or pool_lex.shape[0] != len(pool_X):
+                raise ValueError("pool_X_lex must have the rows of pool_X when X_lex is given.")
+            self._fit_rarity(pool_lex, X_lex, label_X_lex)
+        else:
+            X_lex = None
+        self._fit_centres(pool_X, label_X)
+        landmarks = self._choose_landmarks()
+        self._T = np.vstack([_unit(X - self._center)[landmarks], _unit(label_X - self._label_center)])
+        self._T_lex = sp.vstack([X_lex[landmarks], label_X_lex]).tocsr()[:, self._columns] if has_lex else None
+        self._fit_ridges(X, Y, X_lex, landmarks, weight)
+        self._cold = np.zeros((2, 3, self.n_topics_), dtype=np.float32)
+        self._cold_intercept = np.zeros(1, dtype=np.float32)
+        self._prepare()
+        cold_share = self._fit_zero_shot(pool_X, pool_lex)
+        self.coef_ = COEF_COLD.copy()
+        log_prior, log_prior_loo = _log_priors(Y, weight, cold_share)
+        self.log_prior_ = log_prior
+        if self.n_reviewed_ and self.n_topics_:
+            _, cold = self._scores(X, X_lex)
+            # The row's own topics are left out of the priors as well: a topic's only example must look to the
+            # regression as rows of a topic without any example will look later (+2 to +4 points at 50 to 100
+            # reviews).
+            F = self._stack_features(self._loo_scores, cold, log_prior_loo)
+            penalty = COEF_PENALTY + COEF_PENALTY_FEW / (1.0 + Y.sum())
+            self.coef_ = _logistic(F, Y.ravel(), np.repeat(weight, self.n_topics_), COEF_START, penalty)
+            self.loo_proba_ = _proba(F, self.coef_).reshape(Y.shape)
+        else:
+            self.loo_proba_ = np.zeros(Y.shape, dtype=np.float32)
+        pool_proba = self.predict_proba(pool_X, pool_lex)
+        self.thresholds_ = best_thresholds(pool_proba)
+        return self
+
+    def _validate(self, X, Y, label_X, sample_weight) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        label_X = _as_dense(label_X)
+        Y = np.asarray(Y)
+        if Y.ndim != 2 or label_X.ndim != 2:
+            raise ValueError(f"Y and label_X must have two dimensions, got {Y.ndim} and {label_X.ndim}.")
+        X = _as_dense(X) if len(X) else np.zeros((0, label_X.shape[1]), dtype=np.float32)
+        if len(X) != len(Y):
+            raise ValueError(f"X has {len(X)} rows, Y has {len(Y)}.")
+        if Y.shape[1] != len(label_X):
+            raise ValueError(f"Y has {Y.shape[1]} topics, label_X has {len(label_X)}.")
+        if X.shape[1] != label_X.shape[1]:
+            raise ValueError(f"X has {X.shape[1]} features, label_X has {label_X.shape[1]}.")
+        if Y.size and not np.isin(Y, (0, 1)).all():
+            raise ValueError("Y must hold 0 and 1 only.")
+        weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        if weight.shape != (len(X),) or not (weight > 0).all():
+            raise ValueError(f"sample_weight must hold {len(X)} positive numbers.")
+        return X, Y.astype(np.float64), label_X, weight
+
+    def _fit_centres(self, pool_X, label_X):
+        self._center = pool_X.sum(axis=0, dtype=np.float64).astype(np.float32) / max(1, len(pool_X))
+        # Topic texts are short and alike: centred on themselves they tell topics apart better than centred on
+        # the rows (no reviews, micro-F1 0.52 -> 0.60 on banking77). With few topics their own mean is unsafe,
+        # so it is shrunk.
+        n = len(label_X)
+        self._label_center = ((label_X.sum(axis=0) + 2.0 * self._center) / (n + 2.0)).astype(np.float32)
+
+    def _fit_rarity(self, pool_lex, X_lex, label_X_lex):
+        n_rows_with = np.bincount(pool_lex.indices, minlength=pool_lex.shape[1])
+        self._idf = (np.log((1 + pool_lex.shape[0]) / (1 + n_rows_with)) + 1.0).astype(np.float32)
+        # Only words of reviewed rows and topic texts can carry weight; the others count for a row's length alone.
+        self._columns = np.unique(np.concatenate([X_lex.indices, label_X_lex.indices])).astype(np.int32)
+
+    def _choose_landmarks(self):
+        if self.n_reviewed_ <= self.max_landmarks:
+            return np.arange(self.n_reviewed_)
+        rng = np.random.default_rng(self.random_state)
+        return np.sort(rng.choice(self.n_reviewed_, self.max_landmarks, replace=False))
+
+    def _fit_ridges(self, X, Y, X_lex, landmarks, weight):
+        """Solve the three ridges; keep coefficients over `_T` and the exact leave-one-out scores of all rows."""
+        k = self.n_topics_
+        n = self.n_reviewed_
+        U = _unit(X - self._center)
+        K_dense_T = self._T @ self._T.T
+        K_dense = np.vstack([U @ self._T.T, K_dense_T[len(landmarks) :]])
+        if self._T_lex is not None:
+            T_lex = self._scale_lex(self._T_lex, None)
+            U_lex = sp.vstack([self._scale_lex(X_lex[:, self._columns], None), T_lex[len(landmarks) :]]).tocsr()
+            K_lex_T = np.asarray((T_lex @ T_lex.T).todense(), dtype=np.float32)
+            K_lex = np.asarray((U_lex @ T_lex.T).todense(), dtype=np.float32)
+        targets = np.vstack([Y, np.eye(k)])
+        weights = np.concatenate([weight, np.full(k, self.label_weight)])
+        self._alpha = np.zeros((len(LEARNERS), len(self._T), k), dtype=np.float32)
+        self._label_alpha = np.zeros((2, k, k), dtype=np.float32)
+        self._loo_scores = np.zeros((len(LEARNERS), n, k), dtype=np.float32)
+        for j, learner in enumerate(LEARNERS):
+            if learner == "rbf":
+                K, K_T = np.exp(self.gamma * (K_dense - 1)), np.exp(self.gamma * (K_dense_T - 1))
+            elif self._T_lex is None:
+                K, K_T = K_dense, K_dense_T
+            elif learner == "lexical":
+                K, K_T = K_lex, K_lex_T
+            else:
+                K, K_T = (K_dense + K_lex) / 2, (K_dense_T + K_lex_T) / 2
+            full = len(landmarks) == n
+            solve = _solve_exact if full else _solve_landmarks
+            alpha, loo = solve(K + 1.0, K_T + 1.0, targets, self.ridge / weights)
+            self._alpha[j] = alpha
+            self._loo_scores[j] = loo[:n]
+            if learner != "joint":  # what the topic texts say alone
+                K_labels = K_T[len(landmarks) :, len(landmarks) :].astype(np.float64)
+                self._label_alpha[j] = _inverse(K_labels + 1.0 + self.ridge / self.label_weight * np.eye(k))
+
+    def _scale_lex(self, A, norms):
+        """Return rows weighted by rarity and divided by their length (over all words, known or not)."""
+        A = sp.csr_matrix(A, dtype=np.float32, copy=True)
+        A.data *= self._idf[self._columns][A.indices]
+        if norms is None:
+            norms = np.sqrt(np.asarray(A.multiply(A).sum(axis=1)).ravel())
+        inverse = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+        return sp.diags(inverse.astype(np.float32)) @ A
+
+    # Predicting
+
+    def _prepare(self):
+        """Fold coefficients into the form predictions use; the only input is what `to_arrays` stores."""
+        n_landmarks = len(self._T) - self.n_topics_
+        self._label_T = self._T[n_landmarks:]
+        rbf, lexical, joint = self._alpha
+        self._rbf_alpha = np.ascontiguousarray(rbf)
+        self._rbf_label_alpha, lexical_label = self._label_alpha
+        if self._T_lex is None:
+            # Without words the second and third learner are the same linear one.
+            self._dense_W = self._T.T @ lexical
+            return
+        self._dense_W = self._T.T @ (joint / 2)
+        T_lex = self._scale_lex(self._T_lex, None)
+        W = np.hstack([T_lex.T @ np.hstack([lexical, joint / 2]), T_lex[n_landmarks:].T @ lexical_label])
+        self._lex_W = np.ascontiguousarray(W * self._idf[self._columns][:, None], dtype=np.float32)
+        self._lookup = np.full(len(self._idf), -1, dtype=np.int32)
+        self._lookup[self._columns] = np.arange(len(self._columns), dtype=np.int32)
+
+    def _scores(self, X, X_lex):
+        """Return the learners' scores, (3, n_rows, n_topics), and the log-odds from the topic texts alone."""
+        scores, similarities = self._learner_scores(X, X_lex)
+        return scores, self._zero_shot(similarities)
+
+    def _learner_scores(self, X, X_lex):
+        k = self.n_topics_
+        U = _unit(X - self._center)
+        scores = np.empty((len(LEARNERS), len(X), k), dtype=np.float32)
+        bias = self._alpha.sum(axis=1)
+        K = U @ self._T.T
+        K -= 1.0
+        K *= self.gamma
+        np.exp(K, out=K)
+        scores[0] = K @ self._rbf_alpha + bias[0]
+        label_rbf = K[:, len(self._T) - k :] @ self._rbf_label_alpha
+        linear = U @ self._dense_W
+        if self._T_lex is None:
+            scores[1] = scores[2] = linear + bias[1]
+            label_lex = np.zeros_like(label_rbf)
+        else:
+            lex = self._lex_scores(X_lex, len(X))
+            scores[1] = lex[:, :k] + bias[1]
+            scores[2] = linear + lex[:, k : 2 * k] + bias[2]
+            label_lex = lex[:, 2 * k :]
+        cosines = _unit(X - self._label_center) @ self._label_T.T
+        return scores, (cosines, label_lex, label_rbf)
+
+    def _lex_scores(self, X_lex, n_rows):
+        if X_lex is None:
+            return np.zeros((n_rows, 3 * self.n_topics_), dtype=np.float32)
+        squares = (X_lex.data * self._idf[X_lex.indices]) ** 2
+        cumulated = np.concatenate([[0.0], np.cumsum(squares, dtype=np.float64)])
+        norms = np.sqrt(np.maximum(cumulated[X_lex.indptr[1:]] - cumulated[X_lex.indptr[:-1]], 0.0))
+        positions = self._lookup[X_lex.indices]
+        known = positions >= 0
+        n_known = np.concatenate([[0], np.cumsum(known)])[X_lex.indptr]
+        A = sp.csr_matrix((X_lex.data[known], positions[known], n_known), shape=(n_rows, len(self._columns)))
+        inverse = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+        return (A @ self._lex_W) * inverse.astype(np.float32)[:, None]
+
+    def predict_proba(self, X, X_lex=None) -> np.ndarray:
+        """Return calibrated topic probabilities.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_rows, n_features)
+            Sentence vectors; float16 and memory-mapped arrays are fine, they are read in chunks.
+        X_lex : csr_matrix of shape (n_rows, n_lexical_features), optional
+            Left out, words count for nothing.
+
+        Returns
+        -------
+        Y_prob : ndarray of shape (n_rows, n_topics), float32
+        """
+        if not hasattr(self, "coef_"):
+            raise NotFittedError("TopicClassifier is not fitted yet; call fit first.")
+        n_rows = X.shape[0]
+        if X_lex is not None and X_lex.shape[0] != n_rows:
+            raise ValueError(f"X has {n_rows} rows, X_lex has {X_lex.shape[0]}.")
+        Y_prob = np.zeros((n_rows, self.n_topics_), dtype=np.float32)
+        if not self.n_topics_:
+            return Y_prob
+        step = max(16, PREDICT_CHUNK_VALUES // max(1, len(self._T), 8 * self.n_topics_))
+        for start in range(0, n_rows, step):
+            stop = min(start + step, n_rows)
+            part = _as_dense(X[start:stop])
+            part_lex = X_lex[start:stop] if X_lex is not None else None
+            scores, cold = self._scores(part, part_lex)
+            F = self._stack_features(scores, cold, self.log_prior_)
+            Y_prob[start:stop] = _proba(F, self.coef_).reshape(stop - start, -1)
+        return Y_prob
+
+    def topic_words(self) -> sp.csr_matrix:
+        """Return how strongly each hashed word speaks for each topic.
+
+        Returns
+        -------
+        weights : csr_matrix of shape (n_topics, N_LEXICAL_FEATURES), float32
+            Positive weights of the word learner times rarity, scaled to a highest value of 1 per topic; indices
+            sorted.
+        """
+        if self._T_lex is None:
+            return sp.csr_matrix((self.n_topics_, N_LEXICAL_FEATURES), dtype=np.float32)
+        W = np.maximum(self._lex_W[:, : self.n_topics_].T, 0.0)
+        highest = W.max(axis=1, keepdims=True, initial=0.0)
+        W = np.divide(W, highest, out=np.zeros_like(W), where=highest > 0)
+        rows, places = np.nonzero(W > 0.02)
+        shape = (self.n_topics_, len(self._idf))
+        weights = sp.csr_matrix((W[rows, places], (rows, self._columns[places])), shape=shape, dtype=np.float32)
+        weights.sort_indices()
+        return weights
+
+    # From scores to probabilities
+
+    def _fit_zero_shot(self, pool_X, pool_lex):
+        """Learn from the pool what a usual similarity to each topic's text is, and set the number of topics per
+        row.
+
+        Returns the share of the pool's rows that each topic is expected to have, shape (n_topics,).
+        """
+        n, k = len(pool_X), self.n_topics_
+        if not k:
+            return np.zeros(0)
+        self._cold[1] = 1.0
+        _, similarities = self._learner_scores(pool_X, pool_lex)
+        # A few rows tell little about the spread; ten more with a usual one steady it.
+        self._cold[0] = [part.mean(axis=0) for part in similarities]
+        spread = [np.sqrt((part.var(axis=0) * n + 10 * usual**2) / (n + 10)) for part, usual in
+                  zip(similarities, ZERO_SHOT_SPREAD, strict=True)]  # fmt: skip
+        self._cold[1] = spread
+        self._cold[1, 1] = ZERO_SHOT_SPREAD[1]  # words rarely match: their spread is not a scale
+        total = self._zero_shot(similarities).astype(np.float64)
+        wanted = n * min(TOPICS_PER_ROW, MAX_SHARE_PER_TOPIC * k)
+        low, high = -60.0, 60.0
+        for _ in range(60):  # bisection: deterministic, the sum grows with the intercept
+            middle = (low + high) / 2
+            low, high = (middle, high) if expit(total + middle).sum() < wanted else (low, middle)
+        self._cold_intercept[0] = (low + high) / 2
+        return expit(total + (low + high) / 2).mean(axis=0)
+
+    def _zero_shot(self, similarities):
+        """Return the log-odds of each topic from its text alone."""
+        total = np.full(similarities[0].shape, self._cold_intercept[0], dtype=np.float32)
+        for part, mean, spread, (own, lead) in zip(similarities, *self._cold, ZERO_SHOT, strict=True):
+            z = (part - mean) / spread
+            total += own * z + lead * _gap(z)
+        return total
+
+    def _stack_features(self, scores, cold, log_prior):
+        log_prior = np.broadcast_to(log_prior, scores.shape[1:])
+        columns = [np.ones(scores.shape[1:], dtype=np.float32), cold, log_prior]
+        for score in scores:
+            gap = _gap(score)
+            columns += [score, score * log_prior, gap, np.minimum(gap, 0.0)]
+        return [np.ascontiguousarray(column, dtype=np.float32).ravel() for column in columns]
+
+    # Storing
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return everything predictions need as plain arrays, ready for `np.savez` without pickle."""
+        if not hasattr(self, "thresholds_"):
+            raise NotFittedError("TopicClassifier is not fitted yet; call fit first.")
+        arrays = {
+            "format": np.array(ARRAYS_FORMAT),
+            "params": np.array([self.gamma, self.ridge, self.label_weight, self.max_landmarks, self.random_state]),
+            "n_reviewed": np.array(self.n_reviewed_),
+            "T": self._T, "alpha": self._alpha, "center": self._center, "label_center": self._label_center,
+            "label_alpha": self._label_alpha, "cold": self._cold, "cold_intercept": self._cold_intercept,
+            "log_prior": self.log_prior_, "coef": self.coef_,
+            "thresholds": self.thresholds_, "loo_proba": self.loo_proba_,
+        }  # fmt: skip
+        if self._T_lex is not None:
+            arrays |= {
+                "idf": self._idf, "columns": self._columns, "T_lex_data": self._T_lex.data,
+                "T_lex_indices": self._T_lex.indices, "T_lex_indptr": self._T_lex.indptr,
+            }  # fmt: skip
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays) -> TopicClassifier:
+        """Return the classifier that `to_arrays` stored; its predictions are equal bit for bit.
+
+        Raises
+        ------
+        ValueError
+            If the arrays were written by another version of the format.
+        """
+        if int(arrays["format"]) != ARRAYS_FORMAT:
+            raise ValueError(f"model format must be {ARRAYS_FORMAT}, got {int(arrays['format'])}.")
+        gamma, ridge, label_weight, max_landmarks, random_state = (float(value) for value in arrays["params"])
+        model = cls(
+            gamma=gamma, ridge=ridge, label_weight=label_weight, max_landmarks=int(max_landmarks),
+            random_state=int(random_state),
+        )  # fmt: skip
+        model.n_reviewed_ = int(arrays["n_reviewed"])
+        model._T, model._alpha = np.asarray(arrays["T"]), np.asarray(arrays["alpha"])
+        model.n_topics_, model.n_features_ = model._alpha.shape[2], model._T.shape[1]
+        model._center, model._label_center = np.asarray(arrays["center"]), np.asarray(arrays["label_center"])
+        model._label_alpha, model._cold = np.asarray(arrays["label_alpha"]), np.asarray(arrays["cold"])
+        model._cold_intercept = np.asarray(arrays["cold_intercept"])
+        model.log_prior_, model.coef_ = np.asarray(arrays["log_prior"]), np.asarray(arrays["coef"])
+        model.thresholds_, model.loo_proba_ = np.asarray(arrays["thresholds"]), np.asarray(arrays["loo_proba"])
+        model._T_lex = None
+        if "idf" in arrays:
+            model._idf, model._columns = np.asarray(arrays["idf"]), np.asarray(arrays["columns"])
+            shape = (len(model._T), len(model._columns))
+            parts = (arrays["T_lex_data"], arrays["T_lex_indices"], arrays["T_lex_indptr"])
+            model._T_lex = sp.csr_matrix(tuple(np.asarray(part) for part in parts), shape=shape)
+        model._prepare()
+        return model
+
+
+def _as_dense(X) -> np.ndarray:
+    return np.ascontiguousarray(X, dtype=np.float32)
+
+
+def _unit(X: np.ndarray) -> np.ndarray:
+    norms = np.sqrt(np.einsum("ij,ij->i", X, X))
+    return X * np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)[:, None]
+
+
+def _gap(scores: np.ndarray) -> np.ndarray:
+    """Return each score minus the row's best other score (0 with one topic)."""
+    if scores.shape[1] < 2:
+        return np.zeros_like(scores)
+    two = np.partition(scores, scores.shape[1] - 2, axis=1)[:, -2:]
+    second, best = two[:, :1], two[:, 1:]
+    return scores - np.where(scores == best, second, best)
+
+
+def _inverse(A: np.ndarray) -> np.ndarray:
+    """Return the inverse of a symmetric positive definite matrix (half the work of a general one)."""
+    if not len(A):
+        return A
+    factor, failed = lapack.dpotrf(A, lower=1, clean=1)
+    inverse, failed_again = lapack.dpotri(factor, lower=1)
+    if failed or failed_again:  # numerically not definite: rows that repeat thousands of times
+        return np.linalg.pinv(A, hermitian=True)
+    lower = np.tril(inverse, -1)
+    return np.diag(np.diag(inverse)) + lower + lower.T
+
+
+def _solve_exact(K, K_T, targets, ridge):
+    """Return ridge coefficients and exact leave-one-out scores; every row is a landmark."""
+    G = _inverse(K.astype(np.float64) + np.diag(ridge))
+    alpha = G @ targets
+    return alpha, targets - alpha / np.diag(G)[:, None]
+
+
+def _solve_landmarks(K, K_T, targets, ridge):
+    """Return coefficients over the landmarks and exact leave-one-out scores of all rows (Nystroem)."""
+    K = K.astype(np.float64)
+    weighted = K / ridge[:, None]
+    G = _inverse(K.T @ weighted + K_T.astype(np.float64) + 1e-6 * np.eye(len(K_T)))
+    alpha = G @ (weighted.T @ targets)
+    leverage = np.einsum("ij,ij->i", weighted @ G, K)[:, None]
+    return alpha, (K @ alpha - leverage * targets) / np.maximum(1.0 - leverage, 1e-6)
+
+
+# Before any review: log-odds of a topic from how far its similarity to the row is above the topic's usual one,
+# and from its lead over the row's best other topic. Rows: cosine to the topic text, ridge on its words, kernel
+# ridge on its vector. One fit for the three data sets together; fitted on any two, the third loses up to 5
+# points (docs/learning.md).
+ZERO_SHOT = ((0.65, 0.0), (2.2, 0.0), (0.25, 0.32))
+ZERO_SHOT_SPREAD = (0.1, 0.2, 0.1)
+# How many topics a row has is not known before the first review. Collections of survey answers have 1 to 2.5.
+TOPICS_PER_ROW = 1.9
+MAX_SHARE_PER_TOPIC = 0.35
+
+# Where the pooled logistic regression starts and what few reviews are held to: the zero-shot log-odds.
+# Order: 1, zero-shot log-odds, log prior, then per learner: score, score x log prior, gap, min(gap, 0).
+# Fitted once to the three data sets together at 5 to 300 reviews; fitted to two of them, the third gets the
+# same F1 within a point (docs/learning.md).
+COEF_START = np.array([-0.6, 0.75, 0.45, 1.0, -0.2, 0.7, 0.5, 0.7, 0.2, 0.4, 0.4, 1.2, 0.2, 0.5, 0.4])
+COEF_COLD = np.array([0.0, 1.0] + 13 * [0.0])
+COEF_PENALTY = 0.1
+COEF_PENALTY_FEW = 40.0  # divided by the number of reviewed assignments
+PRIOR_ROWS = 10.0  # the topic texts' guess of a topic's share counts like this many reviewed rows
+
+
+def _log_priors(Y, weight, cold_share):
+    """Return the log prior of each topic, and the same with each row left out, (n_reviewed, n_topics)."""
+    per_row = weight @ Y.sum(axis=1) / weight.sum() if len(Y) else cold_share.sum()
+    share = cold_share / max(cold_share.sum(), 1e-9) * max(per_row, 0.3)
+    count = weight @ Y + PRIOR_ROWS * share
+    without = count - weight[:, None] * Y
+    n_rows = weight.sum() + PRIOR_ROWS
+    n_without = np.maximum(n_rows - weight, PRIOR_ROWS)[:, None]
+    scale = lambda p: (np.log(np.clip(p, 1e-3, 0.9)) + 3.0).astype(np.float32)  # noqa: E731
+    return scale(count / n_rows), scale(without / n_without)
+
+
+def _logistic(F, y, weight, start, strength, n_iterations=30):
+    """Return the coefficients of a logistic regression held to `start` (Newton's method)."""
+    A = np.stack([column.astype(np.float64) for column in F], axis=1)
+    coef = start.copy()
+    penalty = np.full(len(start), strength)
+    penalty[0] = 1e-4
+    for _ in range(n_iterations):
+        p = expit(A @ coef)
+        gradient = A.T @ (weight * (p - y)) + penalty * (coef - start)
+        curvature = (A * (weight * p * (1 - p))[:, None]).T @ A + np.diag(penalty)
+        step = np.linalg.solve(curvature, gradient)
+        size = np.abs(step).max()
+        coef = coef - step * min(1.0, 5.0 / max(size, 1e-12))
+        if size < 1e-6:
+            break
+    return coef
+
+
+def _proba(F, coef):
+    total = np.zeros_like(F[0])
+    for column, weight in zip(F, coef.astype(np.float32), strict=True):
+        total += column * weight
+    return np.clip(expit(total), P_MIN, 1.0 - P_MIN)

@@ -1,0 +1,287 @@
+"""Play a reviewer who knows the truth, to see how much a number of reviews teaches."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from finetune.engine.classifier import TopicClassifier
+from finetune.engine.encoder import Encoder
+from finetune.engine.lexical import lexical_features
+from finetune.engine.query import QueryStrategy
+from finetune.engine.scoring import ai_score, assign, audit_score, certainty, measured_f1
+from finetune.engine.sentiment import Clauses, SentimentClassifier, read_clauses
+from finetune.engine.topics import TopicSpec, topic_prompt
+
+CHECKPOINTS = (0, 50, 100, 200, 300)
+STRATEGIES = ("focus", "random", "certainty")
+POOL_SAMPLE = 5000
+SENTIMENTS = {"positive": 1, "neutral": 0, "negative": -1}
+
+
+class DatasetError(ValueError):
+    """The file is not a data set in the format of `load_dataset`."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Distinct texts with their true topics.
+
+    Attributes
+    ----------
+    texts : list of str
+    topics : list of TopicSpec, sorted by category and label
+    Y : int8 of shape (n_rows, n_topics)
+    sentiment : int8 of shape (n_rows, n_topics)
+        -1, 0 or 1 where `Y` is 1 and `has_sentiment`.
+    has_sentiment : bool of shape (n_topics,)
+    """
+
+    texts: list[str]
+    topics: list[TopicSpec]
+    Y: np.ndarray
+    sentiment: np.ndarray
+    has_sentiment: np.ndarray
+
+
+def load_dataset(
+    path: str | os.PathLike[str], seed: int = 0, max_rows: int = 6000, min_rows_per_topic: int = 10
+) -> Dataset:
+    """Read a labelled CSV (gzipped or not) with the columns `text` and `topics`.
+
+    `topics` holds a JSON list of `{"category", "label", "sentiment"}`. Equal texts count once (the first); of more
+    than `max_rows` a seeded part is taken, in file order; topics with fewer than `min_rows_per_topic` rows in
+    that part are left out.
+
+    Raises
+    ------
+    DatasetError
+        With the line at fault.
+    """
+    csv.field_size_limit(10_000_000)
+    opener = gzip.open if str(path).endswith(".gz") else open
+    texts: dict[str, list[dict]] = {}
+    with opener(path, "rt", encoding="utf-8-sig", newline="") as stream:
+        reader = csv.DictReader(stream)
+        if not {"text", "topics"} <= set(reader.fieldnames or ()):
+            raise DatasetError(f"{path} needs the columns text and topics, it has {reader.fieldnames}.")
+        for line in reader:
+            if line["text"] in texts:
+                continue
+            try:
+                texts[line["text"]] = [
+                    {"key": (entry.get("category") or "", entry["label"]), "sentiment": entry.get("sentiment")}
+                    for entry in json.loads(line["topics"])
+                ]
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                message = f'{path}, line {reader.line_num}: topics must be a JSON list of {{"category", "label"}}.'
+                raise DatasetError(message) from error
+    rows = list(texts.items())
+    if len(rows) > max_rows:
+        chosen = np.random.default_rng(seed).choice(len(rows), max_rows, replace=False)
+        rows = [rows[i] for i in np.sort(chosen)]
+    counts = Counter(key for _, entries in rows for key in {entry["key"] for entry in entries})
+    keys = sorted(key for key, count in counts.items() if count >= min_rows_per_topic)
+    number = {key: i for i, key in enumerate(keys)}
+    Y = np.zeros((len(rows), len(keys)), dtype=np.int8)
+    sentiment = np.zeros_like(Y)
+    has_sentiment = np.zeros(len(keys), dtype=bool)
+    for row, (_, entries) in enumerate(rows):
+        for entry in entries:
+            topic = number.get(entry["key"])
+            if topic is None:
+                continue
+            Y[row, topic] = 1
+            if entry["sentiment"] in SENTIMENTS:
+                sentiment[row, topic] = SENTIMENTS[entry["sentiment"]]
+                has_sentiment[topic] = True
+    topics = [TopicSpec(label=label, category=category) for category, label in keys]
+    return Dataset([text for text, _ in rows], topics, Y, sentiment, has_sentiment)
+
+
+class TextEncoder(Protocol):
+    """What the simulation needs of an encoder."""
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the engine computes once per text."""
+
+    X: np.ndarray
+    X_lex: object
+    clauses: Clauses
+    label_X: np.ndarray  # noqa: N815  (the field's name)
+    label_X_lex: object  # noqa: N815
+    prompts: list[str]
+
+
+def dataset_features(dataset: Dataset, encoder: TextEncoder) -> Features:
+    """Return the vectors, words and clauses of a data set's texts and topics."""
+    prompts = [topic_prompt(topic) for topic in dataset.topics]
+    return Features(
+        encoder.encode(dataset.texts), lexical_features(dataset.texts), read_clauses(dataset.texts),
+        encoder.encode(prompts), lexical_features(prompts), prompts,
+    )  # fmt: skip
+
+
+def simulate(
+    dataset_path: str | os.PathLike[str], *, n_reviews: int = 300, strategy: str = "focus", seed: int = 0,
+    checkpoints: Sequence[int] = CHECKPOINTS, update_every: int = 5, audit_share: float = 0.2,
+    encoder: TextEncoder | None = None,
+) -> list[dict]:  # fmt: skip
+    """Review `n_reviews` rows with the truth as the answer and report the quality on all rows not yet reviewed.
+
+    Parameters
+    ----------
+    dataset_path : path of a file that `load_dataset` reads
+    n_reviews : int
+    strategy : {"focus", "random", "certainty"}
+        The product's queue; random order; least certain first without random rows and without diversity.
+    seed : int
+        Of the rows taken, the queue and the classifier.
+    checkpoints : sequence of int
+        Numbers of reviews at which to report; those above `n_reviews` are left out, `n_reviews` itself is added.
+    update_every : int
+        Reviews between two light updates.
+    encoder : Encoder, optional
+        Loaded if not given.
+
+    Returns
+    -------
+    list of dict
+        One per checkpoint: seed, n_reviews, f1_micro, f1_macro, f1_weighted, f1_micro_sentiment (pairs of topic
+        and sentiment; None without sentiment), ai_score, audit_score (None with fewer than 5 random rows),
+        seconds_update (mean since the last checkpoint), seconds_total (updates so far), rss_mb.
+    """
+    if strategy not in STRATEGIES:
+        raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, got {strategy!r}.")
+    dataset = load_dataset(dataset_path, seed)
+    features = dataset_features(dataset, encoder or Encoder.load())
+    return simulate_features(
+        dataset, features, n_reviews=n_reviews, strategy=strategy, seed=seed, checkpoints=checkpoints,
+        update_every=update_every, audit_share=audit_share,
+    )  # fmt: skip
+
+
+def simulate_features(
+    dataset: Dataset, features: Features, *, n_reviews: int, strategy: str, seed: int,
+    checkpoints: Sequence[int] = CHECKPOINTS, update_every: int = 5, audit_share: float = 0.2,
+) -> list[dict]:  # fmt: skip
+    """Do what `simulate` says with features computed before."""
+    n_rows = len(dataset.texts)
+    n_reviews = min(n_reviews, n_rows)
+    marks = sorted({mark for mark in checkpoints if mark <= n_reviews} | {n_reviews})
+    reviewed: list[int] = []
+    is_audit: list[bool] = []
+    results: list[dict] = []
+    seconds: list[float] = []
+    n_reported = 0
+    while True:
+        start = time.perf_counter()
+        state = _light_update(dataset, features, np.asarray(reviewed, dtype=np.int64), np.asarray(is_audit), seed)
+        seconds.append(time.perf_counter() - start)
+        if len(reviewed) in marks:
+            report: dict[str, Any] = {"seed": seed, "n_reviews": len(reviewed)}
+            report |= _measure(dataset, features, state, np.asarray(is_audit, dtype=bool))
+            report["seconds_update"] = float(np.mean(seconds[n_reported:]))
+            report["seconds_total"] = float(np.sum(seconds))
+            report["rss_mb"] = _rss_mb()
+            results.append(report)
+            n_reported = len(seconds)
+        if len(reviewed) >= n_reviews:
+            return results
+        next_mark = min(mark for mark in marks if mark > len(reviewed))
+        n_next = min(update_every, next_mark - len(reviewed))
+        chosen, audit = _next_rows(strategy, state, features, n_next, 1000 * seed + len(reviewed), audit_share)
+        reviewed += [int(row) for row in state.pool[chosen]]
+        is_audit += [bool(flag) for flag in audit]
+
+
+@dataclass(frozen=True)
+class _State:
+    reviewed: np.ndarray
+    pool: np.ndarray
+    classifier: TopicClassifier
+    Y_prob: np.ndarray
+    Y_hat: np.ndarray
+    certainty: np.ndarray
+
+
+def _light_update(dataset, features, reviewed, is_audit, seed) -> _State:
+    pool = np.setdiff1d(np.arange(len(dataset.texts)), reviewed)
+    sample = pool
+    if len(pool) > POOL_SAMPLE:
+        sample = np.sort(np.random.default_rng(seed).choice(pool, POOL_SAMPLE, replace=False))
+    classifier = TopicClassifier(random_state=seed).fit(
+        features.X[reviewed], dataset.Y[reviewed], label_X=features.label_X, X_lex=features.X_lex[reviewed],
+        label_X_lex=features.label_X_lex, pool_X=features.X[sample], pool_X_lex=features.X_lex[sample],
+    )  # fmt: skip
+    Y_prob = classifier.predict_proba(features.X[pool], features.X_lex[pool])
+    Y_hat = assign(Y_prob, classifier.thresholds_)
+    return _State(reviewed, pool, classifier, Y_prob, Y_hat, certainty(Y_prob, classifier.thresholds_))
+
+
+def _next_rows(strategy, state, features, n, random_state, audit_share):
+    if strategy == "random":
+        chosen = np.random.default_rng(random_state).choice(
+            len(state.pool), min(n, len(state.pool)), replace=False
+        )
+        return chosen, np.ones(len(chosen), dtype=bool)
+    is_focus = strategy == "focus"
+    return QueryStrategy().select(
+        certainty=state.certainty, X=features.X[state.pool] if is_focus else None, n=n, random_state=random_state,
+        audit_share=audit_share if is_focus else 0.0,
+    )  # fmt: skip
+
+
+def _measure(dataset, features, state, is_audit) -> dict:
+    Y = dataset.Y[state.pool]
+    report: dict[str, Any] = {
+        f"f1_{average}": measured_f1(Y, state.Y_hat, average=average) for average in ("micro", "macro", "weighted")
+    }
+    report["f1_micro_sentiment"] = (
+        _f1_with_sentiment(dataset, features, state) if dataset.has_sentiment.any() else None
+    )
+    report["ai_score"] = ai_score(state.Y_prob, state.Y_hat).score
+    report["audit_score"] = None
+    if is_audit.sum() >= 5:
+        # Leave-one-out: what the current model would have said of each audit row had it not been reviewed.
+        Y_loo = assign(state.classifier.loo_proba_, state.classifier.thresholds_)
+        report["audit_score"] = audit_score(dataset.Y[state.reviewed][is_audit], Y_loo[is_audit])[0]
+    return report
+
+
+def _f1_with_sentiment(dataset, features, state) -> float:
+    """Return the micro-F1 of (topic, sentiment) pairs; both must be right."""
+    rows, topics = np.nonzero(dataset.Y[state.reviewed] * dataset.has_sentiment)
+    labels = dataset.sentiment[state.reviewed][rows, topics]
+    model = SentimentClassifier().fit(
+        features.clauses.take(state.reviewed),
+        features.X[state.reviewed],
+        np.stack([rows, topics, labels], axis=1),
+        label_X=features.label_X, classifier=state.classifier,
+    )  # fmt: skip
+    rows, topics = np.nonzero(state.Y_hat & dataset.has_sentiment)
+    found = model.predict(features.clauses.take(state.pool), features.X[state.pool], rows, topics)
+    Y, truth = dataset.Y[state.pool], dataset.sentiment[state.pool]
+    plain = state.Y_hat & ~dataset.has_sentiment & (Y == 1)
+    right = ((Y[rows, topics] == 1) & (truth[rows, topics] == found)).sum() + plain.sum()
+    return float(2 * right / max(1, state.Y_hat.sum() + Y.sum()))
+
+
+def _rss_mb() -> float:
+    """Return the highest resident memory of this process so far, in MiB."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -1,0 +1,156 @@
+"""What the engine reads of a column's texts: an append-only, memory-mapped cache beside the database.
+
+Everything here can be made again from the database, so the folder may be deleted at any time. One
+update per column at a time, so one writer. The files grow by appending; `meta.json`, replaced
+atomically, says how much of them is valid: a process killed in between leaves a tail that is cut.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+from django.conf import settings
+
+from finetune.engine import N_LEXICAL_FEATURES, Clauses, lexical_features, read_clauses
+from rows.text import DIGEST_BYTES
+
+FORMAT = 1
+
+
+class ColumnFeatures:
+    """Features of distinct texts of a column by one encoder, found by the digest of the text.
+
+    Attributes
+    ----------
+    n : int
+        Number of texts.
+    """
+
+    def __init__(self, column_id: int, encoder_key: str, n_features: int) -> None:
+        name = re.sub(r"[^A-Za-z0-9.-]+", "-", encoder_key)
+        self.folder = Path(settings.CACHE_DIR) / "features" / name / str(column_id)
+        self.n_features = n_features
+        self._position: dict[bytes, int] = {}
+        self._open()
+
+    def _open(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            meta = json.loads((self.folder / "meta.json").read_text())
+            if meta["format"] != FORMAT or meta["n_features"] != self.n_features:
+                raise ValueError("another format")
+            self.n, self._nnz, self._n_words = meta["n"], meta["nnz"], meta["n_words"]
+            for name, n_bytes in self._sizes().items():
+                path = self.folder / name
+                if path.stat().st_size < n_bytes:
+                    raise ValueError("cut short")
+                os.truncate(path, n_bytes)
+        except (OSError, ValueError, KeyError):
+            self.clear()
+            return
+        raw = (self.folder / "digests").read_bytes()
+        self._position = {raw[i * DIGEST_BYTES : (i + 1) * DIGEST_BYTES]: i for i in range(self.n)}
+
+    def _sizes(self) -> dict[str, int]:
+        return {
+            "digests": self.n * DIGEST_BYTES,
+            "vectors": self.n * self.n_features * 2,
+            "lex_ends": self.n * 8,
+            "lex_columns": self._nnz * 4,
+            "lex_values": self._nnz * 4,
+            "word_ends": self.n * 8,
+            "word_columns": self._n_words * 4,
+            "word_valences": self._n_words * 4,
+            "word_clauses": self._n_words * 4,
+        }
+
+    def clear(self) -> None:
+        """Forget everything; the next use makes it again."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.n = self._nnz = self._n_words = 0
+        self._position = {}
+
+    @staticmethod
+    def remove(folder: Path) -> None:
+        """Delete the cached features of a column that is gone."""
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def positions(self, digests: Sequence[bytes]) -> np.ndarray:
+        """Return where each text is, -1 where it is not here yet; shape (n,), int64."""
+        get = self._position.get
+        return np.fromiter((get(digest, -1) for digest in digests), dtype=np.int64, count=len(digests))
+
+    def append(self, digests: Sequence[bytes], texts: Sequence[str], X: np.ndarray) -> None:
+        """Add texts with their vectors; their words and clauses are read here, once per text."""
+        X_lex = lexical_features(texts)
+        clauses = read_clauses(texts)
+        ends = (X_lex.indptr[1:].astype("<i8")) + self._nnz
+        parts = {
+            "digests": b"".join(digests),
+            "vectors": np.ascontiguousarray(X, dtype="<f2").tobytes(),
+            "lex_ends": ends.tobytes(),
+            "lex_columns": X_lex.indices.astype("<i4").tobytes(),
+            "lex_values": X_lex.data.astype("<f4").tobytes(),
+            "word_ends": (clauses.indptr[1:].astype("<i8") + self._n_words).tobytes(),
+            "word_columns": clauses.column.astype("<i4").tobytes(),
+            "word_valences": clauses.valence.astype("<f4").tobytes(),
+            "word_clauses": clauses.clause.astype("<i4").tobytes(),
+        }
+        for name, content in parts.items():
+            with open(self.folder / name, "ab") as stream:
+                stream.write(content)
+        for i, digest in enumerate(digests):
+            self._position[digest] = self.n + i
+        self.n += len(digests)
+        self._nnz += int(X_lex.nnz)
+        self._n_words += len(clauses.column)
+        meta = {
+            "format": FORMAT,
+            "n": self.n,
+            "nnz": self._nnz,
+            "n_features": self.n_features,
+            "n_words": self._n_words,
+        }
+        partial = self.folder / "meta.json.part"
+        partial.write_text(json.dumps(meta))
+        partial.replace(self.folder / "meta.json")
+
+    def _map(self, name: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+        if not shape[0]:
+            return np.zeros(shape, dtype=dtype)
+        return np.memmap(self.folder / name, dtype=dtype, mode="r", shape=shape)
+
+    @property
+    def X(self) -> np.ndarray:  # noqa: N802  (the field's name)
+        """Sentence vectors, float16 memory map of shape (n, n_features)."""
+        return self._map("vectors", "<f2", (self.n, self.n_features))
+
+    @property
+    def clauses(self) -> Clauses:
+        """Words with clause and valence of all texts, over memory maps."""
+        return Clauses(
+            indptr=np.concatenate([[0], self._map("word_ends", "<i8", (self.n,))]),
+            column=self._map("word_columns", "<i4", (self._n_words,)),
+            valence=self._map("word_valences", "<f4", (self._n_words,)),
+            clause=self._map("word_clauses", "<i4", (self._n_words,)),
+        )
+
+    @property
+    def X_lex(self) -> sp.csr_matrix:  # noqa: N802
+        """Lexical features, csr matrix over memory maps of shape (n, N_LEXICAL_FEATURES)."""
+        indptr = np.concatenate([[0], self._map("lex_ends", "<i8", (self.n,))])
+        if self._nnz < 2**31:
+            indptr = indptr.astype(np.int32)
+        matrix = sp.csr_matrix((self.n, N_LEXICAL_FEATURES), dtype=np.float32)
+        matrix.indptr = indptr
+        matrix.indices = self._map("lex_columns", "<i4", (self._nnz,))
+        matrix.data = self._map("lex_values", "<f4", (self._nnz,))
+        return matrix

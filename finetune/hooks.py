@@ -1,0 +1,81 @@
+"""Where the apps on the left meet this one: their hooks, registered once at start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from projects.models import Column, Project
+from rows import hooks as row_hooks
+from rows.models import Verbatim
+from topics import hooks as topic_hooks
+
+NEAR_IDENTICAL_COSINE = 0.9
+
+
+def connect() -> None:
+    from finetune import services, tasks  # noqa: F401  (tasks registers the job handler)
+
+    row_hooks.reviews_changed.register(services.after_review)
+    row_hooks.rows_imported.register(_rows_imported)
+    row_hooks.text_sentiments.register(_text_sentiments)
+    row_hooks.near_identical.register(_near_identical)
+    row_hooks.proposals.register(_proposals)
+    topic_hooks.topics_changed.register(services.after_topic_change)
+
+
+def _rows_imported(project: Project, user: Any) -> None:
+    from finetune import services
+    from projects.selectors import column_list
+
+    for column in column_list(project=project):
+        services.after_import(column, user)
+
+
+def _text_sentiments(texts: Sequence[str]) -> list[int]:
+    from finetune.engine import text_sentiment
+
+    return [int(value) for value in text_sentiment(texts)]
+
+
+def _proposals(column: Column, verbatim: Verbatim) -> list[tuple[int, float, int | None]]:
+    from finetune.proposals import proposals
+
+    return proposals(column, verbatim)
+
+
+def _near_identical(column: Column, verbatim_id: int, candidate_ids: Sequence[int]) -> set[int]:
+    """Return the candidates whose vector points almost the same way as that of a verbatim.
+
+    Reads stored vectors only: it works without loading the encoder and says nothing about texts
+    that are not encoded yet.
+    """
+    from finetune.encoders import VECTOR_TYPE
+    from finetune.models import Embedding, ModelVersion
+
+    encoder = (
+        ModelVersion.objects.filter(column=column, state="deployed").values_list("encoder", flat=True).first()
+    )
+    if encoder is None:
+        return set()
+    digest_of = dict(Verbatim.objects.filter(pk__in=[verbatim_id, *candidate_ids]).values_list("pk", "digest"))
+    vectors = {
+        bytes(digest): np.frombuffer(bytes(vector), dtype=VECTOR_TYPE).astype(np.float32)
+        for digest, vector in Embedding.objects.filter(
+            encoder=encoder, digest__in=list(digest_of.values())
+        ).values_list("digest", "vector")
+    }
+    last = vectors.get(bytes(digest_of.get(verbatim_id, b"")))
+    if last is None:
+        return set()
+    alike = set()
+    for pk in candidate_ids:
+        vector = vectors.get(bytes(digest_of.get(pk, b"")))
+        if vector is None:
+            continue
+        norm = float(np.linalg.norm(vector) * np.linalg.norm(last)) or 1.0
+        if float(vector @ last) / norm > NEAR_IDENTICAL_COSINE:
+            alike.add(pk)
+    return alike

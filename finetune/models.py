@@ -1,0 +1,99 @@
+"""Cached embeddings, model versions and their scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+
+from projects.models import Column, Job
+from topics.models import Topic
+
+
+class Embedding(models.Model):
+    """The vector of one exact text by one encoder. Duplicates and imports of the same text cost nothing."""
+
+    encoder = models.CharField(max_length=100)  # name + version + backend: vectors of two never mix
+    digest = models.BinaryField(max_length=16)
+    vector = models.BinaryField()  # float16, little endian
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["encoder", "digest"], name="embedding_once_per_text")]
+
+    def __str__(self) -> str:
+        return f"{self.encoder} {bytes(self.digest).hex()[:8]}"
+
+
+class Trigger(models.TextChoices):
+    FIRST = "first", "First assignment"
+    REVIEWS = "reviews", "Reviews"
+    TOPICS = "topics", "Topic changes"
+    ROWS = "rows", "New rows"
+    BUTTON = "button", "By hand"
+    FOLLOW_UP = "follow_up", "Changes during the update before"
+    COMMAND = "command", "Command line"
+
+
+class VersionState(models.TextChoices):
+    TRAINED = "trained", "Trained"
+    DEPLOYED = "deployed", "In use"
+    SUPERSEDED = "superseded", "Replaced"
+
+
+class ModelVersion(models.Model):
+    """What one AI update made: arrays and JSON, never a pickle."""
+
+    column = models.ForeignKey(Column, models.CASCADE, related_name="versions")
+    job = models.ForeignKey(Job, models.SET_NULL, null=True, blank=True, related_name="versions")
+    number = models.PositiveIntegerField()
+    trigger = models.CharField(max_length=16, choices=Trigger.choices)
+    state = models.CharField(max_length=16, choices=VersionState.choices, default=VersionState.TRAINED)
+    created_at = models.DateTimeField(auto_now_add=True)
+    data_version = models.PositiveBigIntegerField(default=0)
+    n_reviewed = models.PositiveIntegerField(default=0)
+    hyper_parameters: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(default=dict)
+    metrics: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(default=dict)
+    ai_score = models.FloatField(null=True, blank=True)  # 0 to 100
+    topic_ids: models.JSONField[list[int], list[int]] = models.JSONField(default=list)
+    artifact = models.BinaryField(null=True, blank=True)  # npz with format version, encoder key
+    encoder = models.CharField(max_length=100, blank=True)
+    sha256 = models.CharField(max_length=64, blank=True)
+    duration_s = models.FloatField(null=True, blank=True)
+    timings: models.JSONField[dict[str, float], dict[str, float]] = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["column", "number"], name="version_number_unique_in_column"),
+            models.UniqueConstraint(
+                fields=["column"], condition=Q(state="deployed"), name="version_one_deployed_per_column"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Version {self.number}"
+
+
+class TopicScore(models.Model):
+    """How one version does on one topic. `score` is null where there is too little to say; `reason` tells why."""
+
+    version = models.ForeignKey(ModelVersion, models.CASCADE, related_name="topic_scores")
+    topic = models.ForeignKey(Topic, models.CASCADE, related_name="scores")
+    score = models.FloatField(null=True, blank=True)
+    reason = models.CharField(max_length=32, blank=True)
+    count = models.PositiveIntegerField(default=0)
+    influence = models.FloatField(null=True, blank=True)
+    precision = models.FloatField(null=True, blank=True)
+    recall = models.FloatField(null=True, blank=True)
+    f1 = models.FloatField(null=True, blank=True)
+    average_precision = models.FloatField(null=True, blank=True)
+    support = models.PositiveIntegerField(default=0)  # reviewed rows with the topic
+    threshold = models.FloatField(null=True, blank=True)
+    curves: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["version", "topic"], name="score_once_per_topic")]
+
+    def __str__(self) -> str:
+        return f"{self.topic}: {self.score}"

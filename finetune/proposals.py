@@ -1,0 +1,134 @@
+"""Likely topics of one text, for the card in front of a person: fast, and never in the way.
+
+The web process keeps the models of the columns people work in. Loading one takes some tens of
+milliseconds, so it happens in a thread: meanwhile the model before answers, or nobody.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+from django.conf import settings
+from django.db import connection
+
+from finetune.encoders import VECTOR_TYPE
+from finetune.engine import SentimentClassifier, TopicClassifier, lexical_features, read_clauses
+from finetune.models import Embedding, ModelVersion, VersionState
+from finetune.updates import version_load
+from projects.models import Column
+from rows.models import Verbatim
+from topicassign.errors import ApplicationError
+from topics.models import Topic
+
+log = structlog.get_logger(__name__)
+
+MIN_PROBABILITY = 0.05
+MAX_MODELS = 8
+MAX_PROPOSALS = 10
+
+
+@dataclass
+class _Model:
+    version_id: int
+    encoder: str
+    topic_ids: list[int]
+    classifier: TopicClassifier
+    sentiment: SentimentClassifier
+
+
+_models: OrderedDict[int, _Model] = OrderedDict()  # by column
+_loading: set[int] = set()
+_lock = threading.Lock()
+
+
+def proposals(column: Column, verbatim: Verbatim) -> list[tuple[int, float, int | None]]:
+    """Return (topic id, probability, sentiment) of the likeliest topics of a text, likeliest first.
+
+    Empty while no model is loaded and for texts that are not encoded yet.
+    """
+    version_id = (
+        ModelVersion.objects.filter(column=column, state=VersionState.DEPLOYED)
+        .values_list("pk", flat=True)
+        .first()
+    )
+    if version_id is None:
+        return []
+    model = _models.get(column.pk)
+    if model is None or model.version_id != version_id:
+        _load(column.pk, version_id)
+        model = _models.get(column.pk)
+    if model is None:
+        return []
+    vector = (
+        Embedding.objects.filter(encoder=model.encoder, digest=verbatim.digest)
+        .values_list("vector", flat=True)
+        .first()
+    )
+    return [] if vector is None else _predict(model, verbatim.text, bytes(vector))
+
+
+def _predict(model: _Model, text: str, vector: bytes) -> list[tuple[int, float, int | None]]:
+    X = np.frombuffer(vector, dtype=VECTOR_TYPE).astype(np.float32)[None, :]
+    Y_prob = model.classifier.predict_proba(X, lexical_features([text]))[0]
+    likely = np.argsort(-Y_prob, kind="stable")[:MAX_PROPOSALS]
+    likely = likely[Y_prob[likely] >= MIN_PROBABILITY]
+    enabled = dict(
+        Topic.objects.filter(pk__in=[model.topic_ids[j] for j in likely], deleted_at=None).values_list(
+            "pk", "sentiment_enabled"
+        )
+    )
+    likely = np.array([j for j in likely if model.topic_ids[j] in enabled], dtype=np.int64)
+    if not likely.size:
+        return []
+    moods = model.sentiment.predict(read_clauses([text]), X, np.zeros(len(likely), dtype=np.int64), likely)
+    return [
+        (
+            model.topic_ids[j],
+            round(float(Y_prob[j]), 4),
+            int(mood) if enabled[model.topic_ids[j]] else None,
+        )
+        for j, mood in zip(likely.tolist(), moods, strict=True)
+    ]
+
+
+def _load(column_id: int, version_id: int) -> None:
+    with _lock:
+        if column_id in _loading:
+            return
+        _loading.add(column_id)
+    if settings.LOAD_MODELS_IN_THREADS:
+        threading.Thread(target=_load_now, args=(column_id, version_id), daemon=True).start()
+    else:
+        _load_now(column_id, version_id)
+
+
+def _load_now(column_id: int, version_id: int) -> None:
+    try:
+        version = ModelVersion.objects.get(pk=version_id)
+        loaded = version_load(version)
+        if loaded is not None:
+            model = _Model(version.pk, version.encoder, list(version.topic_ids), *loaded)
+            with _lock:
+                _models[column_id] = model
+                _models.move_to_end(column_id)
+                while len(_models) > MAX_MODELS:
+                    _models.popitem(last=False)
+    except (ModelVersion.DoesNotExist, ApplicationError) as error:
+        log.warning("proposals_without_model", column=column_id, error=str(error))
+    except Exception:
+        log.exception("proposals_failed", column=column_id)
+    finally:
+        with _lock:
+            _loading.discard(column_id)
+        if settings.LOAD_MODELS_IN_THREADS:
+            connection.close()
+
+
+def forget_models() -> None:
+    """Drop all loaded models (tests: ids start again)."""
+    with _lock:
+        _models.clear()

@@ -1,0 +1,128 @@
+"""When an AI update starts, and who asked for it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from finetune.models import Trigger
+from projects.history import change_record, undoes
+from projects.jobs import job_active, job_enqueue, job_send
+from projects.models import ACTIVE_STATES, Change, ChangeKind, Column, Job, JobKind, JobState
+from topicassign.errors import ApplicationError
+
+
+def update_request(
+    *, column: Column, trigger: str, user: Any = None, delay_s: float = 0, assign_only: bool = False
+) -> Job | None:
+    """Ask for an AI update. One at a time per column: an update on its way is used, or followed by one more.
+
+    Returns the job that will do it, None if a running update was told to be followed by another.
+    """
+    active = job_active(column=column)
+    if active is None:
+        try:
+            with transaction.atomic():
+                return job_enqueue(
+                    kind=JobKind.UPDATE,
+                    project=column.project,
+                    column=column,
+                    user=user,
+                    payload={"trigger": str(trigger), "assign_only": assign_only},
+                    delay_s=delay_s,
+                )
+        except IntegrityError:  # somebody else was faster
+            active = job_active(column=column)
+    if active is not None and active.state == JobState.QUEUED:
+        # Debounce: each further change pushes a waiting update back.
+        if delay_s and active.not_before is not None:
+            moved = Job.objects.filter(pk=active.pk, state=JobState.QUEUED).update(
+                not_before=timezone.now() + timedelta(seconds=delay_s)
+            )
+            if moved:
+                transaction.on_commit(lambda: job_send(active, countdown_s=delay_s))
+        return active
+    Column.objects.filter(pk=column.pk).update(update_requested=True)
+    return None
+
+
+def after_review(column: Column, user: Any) -> None:
+    """Start a light update once enough reviews have come together."""
+    if column.ai_updates_on and column.n_reviews_since_update >= settings.REVIEWS_PER_UPDATE:
+        update_request(column=column, trigger=Trigger.REVIEWS, user=user)
+
+
+def after_topic_change(column: Column, user: Any) -> None:
+    """Start an update some seconds after the last change of the topic collection."""
+    column.refresh_from_db(fields=["ai_updates_on"])
+    if column.ai_updates_on:
+        update_request(column=column, trigger=Trigger.TOPICS, user=user, delay_s=settings.TOPIC_CHANGE_DEBOUNCE_S)
+
+
+def after_import(column: Column, user: Any) -> None:
+    """New rows get topics at once; with AI updates off, from the model in use."""
+    update_request(column=column, trigger=Trigger.ROWS, user=user, assign_only=not column.ai_updates_on)
+
+
+def after_update(job: Job) -> None:
+    """Start one more update if something changed while this one ran. Called when an update is over."""
+    if job.column is None or job.state in ACTIVE_STATES:
+        return
+    column = Column.objects.select_related("project").filter(pk=job.column.pk).first()
+    if column is None or job.state != JobState.DONE or not column.ai_updates_on:
+        return
+    if column.update_requested or column.n_reviews_since_update >= settings.REVIEWS_PER_UPDATE:
+        update_request(column=column, trigger=Trigger.FOLLOW_UP)
+
+
+def update_by_hand(*, column: Column, user: Any) -> Job:
+    """Start an update because a person asked for it.
+
+    Raises
+    ------
+    ApplicationError
+        If AI updates are off, or one is on its way already.
+    """
+    if not column.ai_updates_on:
+        raise ApplicationError("AI updates are off for this column. Switch them on first.")
+    if job_active(column=column) is not None:
+        raise ApplicationError("An AI update is already on its way.", status=409, code="update_active")
+    job = update_request(column=column, trigger=Trigger.BUTTON, user=user)
+    if job is None:
+        raise ApplicationError("An AI update is already on its way.", status=409, code="update_active")
+    return job
+
+
+@transaction.atomic
+def ai_switch(*, column: Column, on: bool, user: Any) -> Change | None:
+    """Switch AI updates on or off. What was learned stays; on again, an update catches up."""
+    changed = Column.objects.filter(pk=column.pk, ai_updates_on=not on).update(
+        ai_updates_on=on, revision=F("revision") + 1
+    )
+    column.refresh_from_db(fields=["ai_updates_on", "revision", "update_requested", "n_reviews_since_update"])
+    if not changed:
+        return None
+    change = change_record(
+        project=column.project,
+        column=column,
+        kind=ChangeKind.AI_SWITCH,
+        user=user,
+        summary=f"AI updates switched {'on' if on else 'off'}",
+        inverse={"on": not on},
+    )
+    if on and (column.update_requested or column.n_reviews_since_update):
+        update_request(column=column, trigger=Trigger.BUTTON, user=user)
+    return change
+
+
+@undoes(ChangeKind.AI_SWITCH)
+def _undo_switch(change: Change, user: Any) -> None:
+    assert change.column is not None
+    Column.objects.filter(pk=change.column.pk).update(
+        ai_updates_on=change.inverse["on"], revision=F("revision") + 1
+    )

@@ -1,0 +1,21 @@
+"""The job that runs AI updates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from finetune import services
+from projects.jobs import JobRun, after_job_end, job_handler
+from projects.models import Job, JobKind
+
+
+@job_handler(JobKind.UPDATE)
+def update_run(run: JobRun) -> dict[str, Any]:
+    from finetune.updates import update_for_job  # numpy and scikit-learn: not for web processes
+
+    return update_for_job(run)
+
+
+@after_job_end(JobKind.UPDATE)
+def update_over(job: Job) -> None:
+    services.after_update(job)

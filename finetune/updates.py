@@ -1,0 +1,525 @@
+"""AI updates: read the reviews, encode what is new, fit, score, assign, deploy.
+
+A light update refits the classifier on cached embeddings. The stages are reported to the job, and
+every one of them may be cut off by a killed worker: vectors, features and assignments already
+written are simply found again by the next attempt, and the last good model stays in use until the
+transaction that deploys the new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import structlog
+from django.db import transaction
+from django.db.models import F, Max
+from django.db.models.functions import Greatest
+
+from finetune import sentiments
+from finetune.encoders import encode_texts, get_encoder
+from finetune.engine import (
+    TopicClassifier,
+    TopicSpec,
+    assign,
+    certainty,
+    lexical_features,
+    topic_prompt,
+)
+from finetune.features import ColumnFeatures
+from finetune.models import ModelVersion, TopicScore, Trigger, VersionState
+from finetune.scores import Scores, make_scores
+from finetune.writeback import NO_SENTIMENT, Groups, Outcome, Stored, groups_load, write_back
+from projects.jobs import JobLostError, JobRun
+from projects.models import Column, Job
+from rows.models import Assignment, Verbatim
+from rows.selectors import topic_list
+from rows.text import digest
+from topicassign.errors import ApplicationError
+from topics.models import Topic
+
+log = structlog.get_logger(__name__)
+
+ARTIFACT_FORMAT = 1
+KEEP_ARTIFACTS = 5  # versions whose arrays are kept beside the one in use
+POOL_SAMPLE = 5_000
+ENCODE_BLOCK = 1_024
+PREDICT_BLOCK = 50_000
+ASSIGN_BLOCK = 10_000
+STAGES = {
+    "prepare": "Preparing data",
+    "encode": "Encoding texts",
+    "train": "Training",
+    "evaluate": "Evaluating",
+    "assign": "Assigning topics",
+    "deploy": "Deploying",
+}
+
+
+class Clock:
+    """Seconds per stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._began = time.perf_counter()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - began, 3)
+
+    @property
+    def total(self) -> float:
+        return round(time.perf_counter() - self._began, 3)
+
+
+class Update:
+    """One AI update of a column. `run` reports progress and guards the claim; None runs without a job."""
+
+    def __init__(self, column: Column, run: JobRun | None, *, trigger: str, assign_only: bool = False) -> None:
+        self.column = column
+        self.run = run
+        self.trigger = trigger
+        self.assign_only = assign_only
+        self.clock = Clock()
+        self._early: tuple[TopicClassifier, list[int]] | None = None
+
+    def report(self, stage: str, done: int | None = None, total: int | None = None) -> None:
+        if self.run is not None:
+            self.run.progress(done, total, STAGES[stage])
+
+    def execute(self) -> dict[str, Any]:
+        """Do all of it. Returns what the command line prints: version, ai_score, n_reviewed, seconds, stages."""
+        with self.clock.stage("prepare"):
+            self.report("prepare", 0, 0)
+            self._prepare()
+        with self.clock.stage("encode"):
+            self._encode()
+        if not self.topics:
+            self._write_sentiment_only()
+            return self._result(None)
+        if self.assign_only:
+            return self._assign_from_existing()
+        with self.clock.stage("train"):
+            self.report("train", 0, 1)
+            self._train()
+        with self.clock.stage("evaluate"):
+            self.report("evaluate", 0, 1)
+            self._evaluate()
+        with self.clock.stage("assign"):
+            self._assign()
+        with self.clock.stage("deploy"):
+            self.report("deploy", 0, 1)
+            version = self._deploy()
+        log.info("update_done", column=self.column.pk, version=version.number, seconds=self.clock.seconds)
+        return self._result(version)
+
+    def _result(self, version: ModelVersion | None) -> dict[str, Any]:
+        return {
+            "version": version.number if version else None,
+            "ai_score": round(version.ai_score, 2) if version and version.ai_score is not None else None,
+            "n_reviewed": version.n_reviewed if version else 0,
+            "seconds": self.clock.total,
+            "stages": self.clock.seconds,
+        }
+
+    # prepare
+
+    def _prepare(self) -> None:
+        self._read_topics()
+        self.groups: Groups = groups_load(self.column)
+        Verbatim.objects.filter(column=self.column, is_empty=True, certainty__lt=1).update(certainty=1.0)
+
+    def _read_topics(self) -> None:
+        Column.objects.filter(pk=self.column.pk).update(update_requested=False)
+        self.column.refresh_from_db()
+        self.n_reviews_seen = self.column.n_reviews_since_update
+        self.data_version_seen = self.column.data_version
+        self.topics: list[Topic] = list(topic_list(column=self.column))
+        self.topic_ids = [topic.pk for topic in self.topics]
+        self.with_sentiment = np.array([topic.sentiment_enabled for topic in self.topics], dtype=bool)
+
+    # encode
+
+    def _encode(self) -> None:
+        self.encoder = get_encoder()
+        self.features = ColumnFeatures(self.column.pk, self.encoder.key, self.encoder.n_features)
+        self._encode_topics()
+        positions = self.features.positions(self.groups.digests)
+        missing = np.flatnonzero(positions < 0)
+        total = self.groups.n
+        n_done = total - len(missing)
+        self.report("encode", n_done, total)
+        in_chunks = len(missing) > ENCODE_BLOCK
+        for start in range(0, len(missing), ENCODE_BLOCK):
+            block = missing[start : start + ENCODE_BLOCK]
+            texts = self._texts(block)
+            digests = [self.groups.digests[i] for i in block]
+            X = encode_texts(texts, digests, progress=self._encode_progress(n_done, total))
+            fresh = {d: i for i, d in reversed(list(enumerate(digests)))}  # a digest may come twice
+            keep = sorted(fresh.values())
+            self.features.append([digests[i] for i in keep], [texts[i] for i in keep], X[keep])
+            n_done += len(block)
+            self.report("encode", n_done, total)
+            if in_chunks:
+                self._catch_up_with_topics()
+                self._assign_early(block)
+        self.positions = self.features.positions(self.groups.digests)
+
+    def _catch_up_with_topics(self) -> None:
+        """Encoding a large column takes minutes; topics made meanwhile count from the next block on."""
+        if not Column.objects.filter(pk=self.column.pk, update_requested=True).exists():
+            return
+        self._read_topics()
+        self._encode_topics()
+        self._early = None
+        positions = self.features.positions(self.groups.digests)
+        self._assign_early(np.flatnonzero((positions >= 0) & ~self.groups.is_reviewed))
+
+    def _encode_progress(self, base: int, total: int) -> Callable[[int], None]:
+        return lambda n: self.report("encode", base + n, total)
+
+    def _encode_topics(self) -> None:
+        specs = [
+            TopicSpec(
+                label=topic.label,
+                category=topic.category.label,
+                description=topic.description,
+                keywords=tuple(topic.keywords),
+                sentiment_labels=(topic.label_positive, topic.label_neutral, topic.label_negative),
+            )
+            for topic in self.topics
+        ]
+        prompts = [topic_prompt(spec) for spec in specs]
+        self.prompts = prompts
+        if prompts:
+            self.label_X = encode_texts(prompts, [digest(prompt) for prompt in prompts]).astype(np.float32)
+            self.label_X_lex = lexical_features(prompts)
+
+    def _texts(self, group_indices: np.ndarray) -> list[str]:
+        heads = self.groups.head_ids[group_indices].tolist()
+        texts: dict[int, str] = {}
+        for start in range(0, len(heads), 2_000):
+            texts.update(Verbatim.objects.filter(pk__in=heads[start : start + 2_000]).values_list("pk", "text"))
+        # A row deleted meanwhile has no text any more; its vector is never used.
+        return [texts.get(head, "") for head in heads]
+
+    def _assign_early(self, block: np.ndarray) -> None:
+        """Give the rows of a block their first assignments while encoding goes on."""
+        if not self.topics or not len(block):
+            return
+        positions = self.features.positions([self.groups.digests[i] for i in block])
+        if self._early is None:
+            self._early = self._existing_classifier() or self._zero_shot(positions)
+        model, topic_ids = self._early
+        outcome = self._outcome(model, block, positions, topic_ids)
+        write_back(self.run, column=self.column, groups=self.groups, topic_ids=topic_ids, outcome=outcome)
+
+    def _zero_shot(self, positions: np.ndarray) -> tuple[TopicClassifier, list[int]]:
+        positions = np.sort(positions)[:POOL_SAMPLE]
+        model = TopicClassifier(random_state=0).fit(
+            np.zeros((0, self.encoder.n_features), dtype=np.float32),
+            np.zeros((0, len(self.topics)), dtype=np.int8),
+            label_X=self.label_X,
+            X_lex=lexical_features([]),
+            label_X_lex=self.label_X_lex,
+            pool_X=np.asarray(self.features.X[positions], dtype=np.float32),
+            pool_X_lex=self.features.X_lex[positions],
+        )
+        self.sentiment_model = sentiments.fit(
+            classifier=model,
+            features=self.features,
+            positions=np.zeros(0, dtype=np.int64),
+            S=np.zeros((0, len(self.topics)), dtype=np.int8),
+            label_X=self.label_X,
+        )
+        return model, self.topic_ids
+
+    def _existing_classifier(self) -> tuple[TopicClassifier, list[int]] | None:
+        version = deployed_version(self.column)
+        if version is None or version.encoder != self.encoder.key:
+            return None
+        if not set(self.topic_ids) <= set(version.topic_ids):
+            return None
+        loaded = version_load(version)
+        if loaded is None:
+            return None
+        model, self.sentiment_model = loaded
+        return model, version.topic_ids
+
+    # train
+
+    def _train(self) -> None:
+        groups = self.groups
+        # Reviews that arrived while the texts were encoded are read now, together with their topics.
+        now = Verbatim.objects.live(self.column).filter(is_reviewed=True, is_group_head=True, is_empty=False)
+        audit_of = dict(now.values_list("pk", "is_audit"))
+        groups.is_reviewed = np.isin(groups.head_ids, np.fromiter(audit_of, dtype=np.int64, count=len(audit_of)))
+        self.reviewed = reviewed = np.flatnonzero(groups.is_reviewed & (self.positions >= 0))
+        groups.is_audit[reviewed] = [audit_of[int(head)] for head in groups.head_ids[reviewed]]
+        self.Y, self.S = self._labels(reviewed)
+        positions = self.positions[reviewed]
+        pool = np.flatnonzero(~groups.is_reviewed & (self.positions >= 0))
+        rng = np.random.default_rng(0)
+        sample = np.sort(rng.choice(pool, POOL_SAMPLE, replace=False)) if len(pool) > POOL_SAMPLE else pool
+        self.pool_sample = sample
+        sample_positions = self.positions[sample]
+        self.classifier = TopicClassifier(random_state=0).fit(
+            np.asarray(self.features.X[positions], dtype=np.float32),
+            self.Y,
+            label_X=self.label_X,
+            X_lex=self.features.X_lex[positions],
+            label_X_lex=self.label_X_lex,
+            pool_X=np.asarray(self.features.X[sample_positions], dtype=np.float32) if len(sample) else None,
+            pool_X_lex=self.features.X_lex[sample_positions] if len(sample) else None,
+        )
+        self.sentiment_model = sentiments.fit(
+            classifier=self.classifier,
+            features=self.features,
+            positions=positions,
+            S=self.S,
+            label_X=self.label_X,
+        )
+
+    def _labels(self, reviewed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return topics (0/1) and sentiments of the reviewed groups, both of shape (n_reviewed, n_topics)."""
+        Y = np.zeros((len(reviewed), len(self.topics)), dtype=np.int8)
+        S = np.full(Y.shape, NO_SENTIMENT, dtype=np.int8)
+        row_of = {int(self.groups.head_ids[group]): row for row, group in enumerate(reviewed.tolist())}
+        column_of = {topic: j for j, topic in enumerate(self.topic_ids)}
+        heads = list(row_of)
+        for start in range(0, len(heads), 5_000):
+            pairs = Assignment.objects.filter(
+                verbatim__in=heads[start : start + 5_000], topic__deleted_at=None
+            ).values_list("verbatim", "topic", "sentiment")
+            for head, topic, sentiment in pairs.order_by("verbatim", "topic"):
+                if topic in column_of:
+                    Y[row_of[head], column_of[topic]] = 1
+                    if sentiment is not None:
+                        S[row_of[head], column_of[topic]] = sentiment
+        return Y, S
+
+    # assign
+
+    def _outcome(
+        self, model: TopicClassifier, block: np.ndarray, positions: np.ndarray, topic_ids: Sequence[int]
+    ) -> Outcome:
+        """Return topics, sentiments and certainty of some groups."""
+        order = np.argsort(positions, kind="stable")  # read the memory maps from front to back
+        rows = positions[order]
+        Y_prob = np.empty((len(block), len(topic_ids)), dtype=np.float32)
+        Y_prob[order] = model.predict_proba(self.features.X[rows], self.features.X_lex[rows])
+        return self._decide(model, block, positions, topic_ids, Y_prob)
+
+    def _decide(
+        self,
+        model: TopicClassifier,
+        block: np.ndarray,
+        positions: np.ndarray,
+        topic_ids: Sequence[int],
+        Y_prob: np.ndarray,
+    ) -> Outcome:
+        Y_hat = assign(Y_prob, model.thresholds_)
+        live = np.isin(np.asarray(topic_ids), np.asarray(self.topic_ids))
+        Y_hat &= live[None, :]
+        column_of = {topic: j for j, topic in enumerate(self.topic_ids)}
+        with_sentiment = np.array(
+            [topic in column_of and self.with_sentiment[column_of[topic]] for topic in topic_ids], dtype=bool
+        )
+        S_hat = sentiments.predict(
+            self.sentiment_model,
+            features=self.features,
+            positions=positions,
+            Y_hat=Y_hat,
+            with_sentiment=with_sentiment,
+        )
+        sentiment = sentiments.overall(S_hat, self.features, positions)
+        return Outcome(block, Y_hat, Y_prob, S_hat, sentiment, certainty(Y_prob, model.thresholds_))
+
+    def _evaluate(self) -> None:
+        """Predict the whole pool and score it."""
+        self.pool = np.flatnonzero(~self.groups.is_reviewed & (self.positions >= 0))
+        n_topics = len(self.topics)
+        self.Y_prob = np.empty((len(self.pool), n_topics), dtype=np.float32)
+        X, X_lex = self.features.X, self.features.X_lex
+        for start in range(0, len(self.pool), PREDICT_BLOCK):
+            rows = self.positions[self.pool[start : start + PREDICT_BLOCK]]
+            whole = len(rows) == self.features.n and bool((np.diff(rows) == 1).all())
+            part, part_lex = (X, X_lex) if whole else (X[rows], X_lex[rows])
+            self.Y_prob[start : start + len(rows)] = self.classifier.predict_proba(part, part_lex)
+            self.report("evaluate", min(start + len(rows), len(self.pool)), len(self.pool))
+        self.scores: Scores = make_scores(
+            classifier=self.classifier,
+            Y=self.Y,
+            is_audit=self.groups.is_audit[self.reviewed],
+            Y_prob=self.Y_prob,
+        )
+
+    def _assign(self) -> None:
+        n = len(self.pool)
+        self.report("assign", 0, n)
+        stored = Stored(self.column, self.groups, self.topic_ids)
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="decide") as pool:
+            coming = pool.submit(self._decide_block, 0)
+            for start in range(0, n, ASSIGN_BLOCK):
+                outcome = coming.result()
+                if start + ASSIGN_BLOCK < n:  # numbers for the next block while the database writes this one
+                    coming = pool.submit(self._decide_block, start + ASSIGN_BLOCK)
+                write_back(
+                    self.run,
+                    column=self.column,
+                    groups=self.groups,
+                    topic_ids=self.topic_ids,
+                    outcome=outcome,
+                    stored=stored,
+                )
+                self.report("assign", min(start + ASSIGN_BLOCK, n), n)
+
+    def _decide_block(self, start: int) -> Outcome:
+        block = self.pool[start : start + ASSIGN_BLOCK]
+        Y_prob = self.Y_prob[start : start + len(block)]
+        return self._decide(self.classifier, block, self.positions[block], self.topic_ids, Y_prob)
+
+    def _assign_from_existing(self) -> dict[str, Any]:
+        """Assign topics to all open rows with the model in use, learning nothing (AI updates are off)."""
+        self.pool = np.flatnonzero(~self.groups.is_reviewed & (self.positions >= 0))
+        found = self._existing_classifier()
+        if found is None:
+            raise ApplicationError(
+                "AI updates are off and there is no model that fits the topics. Switch AI updates on to make one."
+            )
+        model, topic_ids = found
+        with self.clock.stage("assign"):
+            for start in range(0, len(self.pool), PREDICT_BLOCK):
+                block = self.pool[start : start + PREDICT_BLOCK]
+                outcome = self._outcome(model, block, self.positions[block], topic_ids)
+                write_back(self.run, column=self.column, groups=self.groups, topic_ids=topic_ids, outcome=outcome)
+                self.report("assign", start + len(block), len(self.pool))
+        return self._result(deployed_version(self.column))
+
+    def _write_sentiment_only(self) -> None:
+        """Without topics there is still an overall sentiment."""
+        pool = np.flatnonzero(~self.groups.is_reviewed & (self.positions >= 0))
+        for start in range(0, len(pool), PREDICT_BLOCK):
+            block = pool[start : start + PREDICT_BLOCK]
+            none = np.zeros((len(block), 0))
+            outcome = Outcome(
+                block,
+                none.astype(bool),
+                none.astype(np.float32),
+                none.astype(np.int8),
+                sentiments.overall(none.astype(np.int8), self.features, self.positions[block]),
+                self.groups.certainty[block],
+            )
+            write_back(self.run, column=self.column, groups=self.groups, topic_ids=[], outcome=outcome)
+
+    # deploy
+
+    def _deploy(self) -> ModelVersion:
+        artifact = artifact_bytes(self.classifier, self.sentiment_model, encoder=self.encoder.key)
+        with transaction.atomic():
+            Column.objects.select_for_update().get(pk=self.column.pk)
+            if self.run is not None and not self.run.owns():
+                raise JobLostError(str(self.run.job.pk))
+            number = (self.column.versions.aggregate(last=Max("number"))["last"] or 0) + 1
+            self.column.versions.filter(state=VersionState.DEPLOYED).update(state=VersionState.SUPERSEDED)
+            version = ModelVersion.objects.create(
+                column=self.column,
+                job=self.run.job if self.run is not None else None,
+                number=number,
+                trigger=self.trigger,
+                state=VersionState.DEPLOYED,
+                data_version=self.data_version_seen,
+                n_reviewed=len(self.reviewed),
+                hyper_parameters={"classifier": self.classifier.get_params(), "kind": "light"},
+                metrics=self.scores.metrics,
+                ai_score=self.scores.ai_score,
+                topic_ids=self.topic_ids,
+                artifact=artifact,
+                encoder=self.encoder.key,
+                sha256=hashlib.sha256(artifact).hexdigest(),
+                duration_s=self.clock.total,
+                timings=self.clock.seconds,
+            )
+            live = set(Topic.objects.filter(pk__in=self.topic_ids, deleted_at=None).values_list("pk", flat=True))
+            TopicScore.objects.bulk_create(
+                TopicScore(version=version, topic_id=topic, **self.scores.topic(j))
+                for j, topic in enumerate(self.topic_ids)
+                if topic in live
+            )
+            Column.objects.filter(pk=self.column.pk).update(
+                n_reviews_since_update=Greatest(F("n_reviews_since_update") - self.n_reviews_seen, 0),
+                revision=F("revision") + 1,
+            )
+            old = self.column.versions.exclude(artifact=None).exclude(pk=version.pk).order_by("-number")
+            stale = list(old.values_list("pk", flat=True)[KEEP_ARTIFACTS:])
+            ModelVersion.objects.filter(pk__in=stale).update(artifact=None)
+        return version
+
+
+def deployed_version(column: Column) -> ModelVersion | None:
+    return column.versions.filter(state=VersionState.DEPLOYED).first()
+
+
+def artifact_bytes(classifier: TopicClassifier, sentiment_model: Any, *, encoder: str) -> bytes:
+    """Return a model as npz: arrays and one JSON text, no pickle."""
+    arrays = {f"topic/{name}": array for name, array in classifier.to_arrays().items()}
+    arrays |= {f"sentiment/{name}": array for name, array in sentiment_model.to_arrays().items()}
+    meta = json.dumps({"format": ARTIFACT_FORMAT, "encoder": encoder})
+    stream = io.BytesIO()
+    np.savez(stream, allow_pickle=False, meta=np.frombuffer(meta.encode(), dtype=np.uint8), **arrays)
+    return stream.getvalue()
+
+
+def version_load(version: ModelVersion) -> tuple[TopicClassifier, Any] | None:
+    """Return the classifier and the sentiment model of a version; None where its arrays are no longer kept.
+
+    Raises
+    ------
+    ApplicationError
+        If the stored bytes are damaged or of another format.
+    """
+    if version.artifact is None:
+        return None
+    raw = bytes(version.artifact)
+    if hashlib.sha256(raw).hexdigest() != version.sha256:
+        raise ApplicationError(f"The stored model of version {version.number} is damaged. Run an AI update.")
+    with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
+        meta = json.loads(archive["meta"].tobytes())
+        if meta["format"] != ARTIFACT_FORMAT:
+            raise ApplicationError(f"Version {version.number} was made by another release. Run an AI update.")
+        parts: dict[str, dict[str, np.ndarray]] = {"topic": {}, "sentiment": {}}
+        for name in archive.files:
+            kind, _, rest = name.partition("/")
+            if rest:
+                parts[kind][rest] = archive[name]
+    return TopicClassifier.from_arrays(parts["topic"]), sentiments.load(parts["sentiment"])
+
+
+def update_now(column: Column, *, trigger: str = Trigger.COMMAND, run: JobRun | None = None) -> dict[str, Any]:
+    """Run an update of a column in this process, without a job unless one is given."""
+    return Update(column, run, trigger=trigger).execute()
+
+
+def update_for_job(run: JobRun) -> dict[str, Any]:
+    """Run the update a job asks for."""
+    job: Job = run.job
+    assert job.column is not None
+    if not job.column.is_text_to_analyze:
+        raise ApplicationError("Only text columns that are analysed can be updated.")
+    return Update(
+        job.column,
+        run,
+        trigger=job.payload.get("trigger", Trigger.BUTTON),
+        assign_only=bool(job.payload.get("assign_only")),
+    ).execute()

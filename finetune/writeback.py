@@ -1,0 +1,357 @@
+"""Writing the AI's assignments without ever touching a reviewed verbatim.
+
+Most rows come out of an update as they were, so the present state is read once, compared in numpy,
+and only rows that differ are written: in short transactions that lock their batch with
+`SELECT … FOR UPDATE` where the verbatim is still not reviewed. A review that arrives meanwhile
+waits for one batch at most, and a row reviewed before its batch is left alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from django.db import connection, transaction
+
+from projects.history import column_touch
+from projects.jobs import JobLostError, JobRun
+from projects.models import Column
+from rows.models import Assignment, AssignmentSource, Verbatim
+from topics.models import Topic
+
+BATCH_GROUPS = 500
+NO_SENTIMENT = 9  # stands for null in arrays of int8
+# Probabilities and certainties move a little with every review. Smaller moves than these are not worth a write.
+PROBABILITY_STEP = 0.1
+CERTAINTY_STEP, CERTAINTY_SHARE = 0.01, 0.25
+
+
+@dataclass
+class Groups:
+    """The duplicate groups of a column that are not empty, in a fixed order.
+
+    Attributes
+    ----------
+    head_ids : ndarray of shape (n_groups,), int64
+    certainty, sentiment : ndarray of shape (n_groups,)
+        As stored now; sentiment is NO_SENTIMENT where null.
+    members : dict
+        Index of a group to the ids of its other verbatims.
+    """
+
+    head_ids: np.ndarray
+    digests: list[bytes]
+    is_reviewed: np.ndarray
+    is_audit: np.ndarray
+    certainty: np.ndarray
+    sentiment: np.ndarray
+    members: dict[int, list[int]] = field(default_factory=dict)
+
+    @property
+    def n(self) -> int:
+        return len(self.head_ids)
+
+
+def groups_load(column: Column) -> Groups:
+    """Read the duplicate groups of a column: a few narrow columns, no texts."""
+    query = Verbatim.objects.live(column).filter(is_empty=False)
+    ids: list[int] = []
+    digests: list[bytes] = []
+    reviewed: list[bool] = []
+    audit: list[bool] = []
+    certainty: list[float] = []
+    sentiment: list[int] = []
+    index: dict[bytes, int] = {}
+    grouped: list[int] = []
+    rows = (
+        query.filter(is_group_head=True)
+        .order_by("id")
+        .values_list(
+            "id", "digest", "is_reviewed", "is_audit", "certainty", "sentiment", "group_size", "fingerprint"
+        )
+    )
+    for pk, digest, is_reviewed, is_audit, sure, mood, size, fingerprint in rows.iterator(chunk_size=20_000):
+        if size > 1:
+            index[bytes(fingerprint)] = len(ids)
+            grouped.append(len(ids))
+        ids.append(pk)
+        digests.append(bytes(digest))
+        reviewed.append(is_reviewed)
+        audit.append(is_audit)
+        certainty.append(sure)
+        sentiment.append(NO_SENTIMENT if mood is None else mood)
+    groups = Groups(
+        head_ids=np.array(ids, dtype=np.int64),
+        digests=digests,
+        is_reviewed=np.array(reviewed, dtype=bool),
+        is_audit=np.array(audit, dtype=bool),
+        certainty=np.array(certainty, dtype=np.float32),
+        sentiment=np.array(sentiment, dtype=np.int8),
+    )
+    if grouped:
+        copies = query.filter(is_group_head=False).values_list("id", "fingerprint")
+        for pk, fingerprint in copies.iterator(chunk_size=20_000):
+            group = index.get(bytes(fingerprint))
+            if group is not None:
+                groups.members.setdefault(group, []).append(pk)
+    return groups
+
+
+@dataclass
+class Outcome:
+    """What the AI decided for some groups.
+
+    Attributes
+    ----------
+    groups : ndarray of shape (n,), int64
+        Indices into `Groups`.
+    Y_hat : bool ndarray of shape (n, n_topics)
+    Y_prob : ndarray of shape (n, n_topics)
+    S_hat : int8 ndarray of shape (n, n_topics)
+        Sentiment of the assigned pairs, NO_SENTIMENT for topics without.
+    sentiment : int8 ndarray of shape (n,)
+        Overall sentiment.
+    certainty : float ndarray of shape (n,)
+    """
+
+    groups: np.ndarray
+    Y_hat: np.ndarray
+    Y_prob: np.ndarray
+    S_hat: np.ndarray
+    sentiment: np.ndarray
+    certainty: np.ndarray
+
+
+class Stored:
+    """The assignments of live topics on heads that nobody reviewed, as they are in the database now.
+
+    Read once per update. What changes afterwards, a review, is caught under the lock of each batch.
+    """
+
+    def __init__(
+        self, column: Column, groups: Groups, topic_ids: Sequence[int], *, only: np.ndarray | None = None
+    ):
+        n, n_topics = groups.n, len(topic_ids)
+        self.topic_ids = list(topic_ids)
+        query = Assignment.objects.filter(
+            verbatim__column=column,
+            verbatim__is_group_head=True,
+            verbatim__is_reviewed=False,
+            topic__deleted_at=None,
+        )
+        if only is not None:
+            query = query.filter(verbatim__in=groups.head_ids[only].tolist())
+        pairs = list(
+            query.values_list("verbatim", "topic", "sentiment", "probability").iterator(chunk_size=50_000)
+        )
+        heads = np.fromiter((pair[0] for pair in pairs), dtype=np.int64, count=len(pairs))
+        topics = np.fromiter((pair[1] for pair in pairs), dtype=np.int64, count=len(pairs))
+        group = np.minimum(np.searchsorted(groups.head_ids, heads), max(0, n - 1))
+        order = np.argsort(self.topic_ids, kind="stable")
+        ids = np.asarray(self.topic_ids, dtype=np.int64)[order]
+        place = np.minimum(np.searchsorted(ids, topics), max(0, n_topics - 1))
+        known_group = groups.head_ids[group] == heads if n else np.zeros(0, dtype=bool)
+        known_topic = ids[place] == topics if n_topics else np.zeros(len(pairs), dtype=bool)
+        # A topic made after the update read the collection: its assignments go, the next update knows it.
+        self.has_others = np.zeros(n, dtype=bool)
+        self.has_others[group[known_group & ~known_topic]] = True
+        keep = known_group & known_topic
+        self.group, self.topic = group[keep], order[place[keep]] if n_topics else place[keep]
+        self.sentiment = np.fromiter(
+            (NO_SENTIMENT if pair[2] is None else pair[2] for pair in pairs), dtype=np.int8, count=len(pairs)
+        )[keep]
+        self.probability = np.fromiter(
+            (-1.0 if pair[3] is None else pair[3] for pair in pairs), dtype=np.float32, count=len(pairs)
+        )[keep]
+
+
+def write_back(
+    run: JobRun | None,
+    *,
+    column: Column,
+    groups: Groups,
+    topic_ids: Sequence[int],
+    outcome: Outcome,
+    stored: Stored | None = None,
+) -> int:
+    """Store an outcome for groups that nobody reviewed; return how many verbatims changed topics or sentiment.
+
+    `run` is the job this is done for; it is checked inside every transaction, so that a worker that
+    lost its job to another one stops writing. None writes without a job (commands, tests). `stored`
+    saves reading the present state for every part of a large column.
+    """
+    rows = np.flatnonzero(~groups.is_reviewed[outcome.groups])
+    if not rows.size:
+        return 0
+    if stored is None:
+        stored = Stored(column, groups, topic_ids, only=outcome.groups[rows] if len(rows) < 5_000 else None)
+    plan = _compare(groups, outcome, stored)
+    todo = rows[plan.any[rows]]
+    n_changed = 0
+    for start in range(0, len(todo), BATCH_GROUPS):
+        batch = todo[start : start + BATCH_GROUPS]
+        n_changed += _write_batch(run, column, groups, topic_ids, outcome, batch, plan)
+        if run is not None:
+            run.check()
+        if connection.vendor == "sqlite":
+            time.sleep(0.005)  # SQLite has one writer and no queue for it: leave a gap for people's reviews
+    if len(todo):
+        column_touch(column, data=False, edited=False)
+    return n_changed
+
+
+@dataclass
+class _Plan:
+    """What to write per row of an outcome, bool of shape (n,)."""
+
+    differs: np.ndarray  # topics or sentiments changed: a new revision
+    topics: np.ndarray  # the assignments have to be written
+    any: np.ndarray  # anything at all
+
+
+def _compare(groups: Groups, outcome: Outcome, stored: Stored) -> _Plan:
+    n, n_topics = outcome.Y_hat.shape
+    row_of = np.full(groups.n, -1, dtype=np.int64)
+    row_of[outcome.groups] = np.arange(n)
+    row = row_of[stored.group]
+    mine = row >= 0
+    row, topic = row[mine], stored.topic[mine]
+    there = np.zeros((n, n_topics), dtype=bool)
+    there[row, topic] = True
+    topics = (there != outcome.Y_hat).any(axis=1) | stored.has_others[outcome.groups]
+    kept = outcome.Y_hat[row, topic]
+    other_mood = kept & (stored.sentiment[mine] != outcome.S_hat[row, topic])
+    topics[row[other_mood]] = True
+    differs = topics | (groups.sentiment[outcome.groups] != outcome.sentiment)
+    step = np.abs(stored.probability[mine] - outcome.Y_prob[row, topic])
+    topics[row[kept & (step > PROBABILITY_STEP)]] = True
+    old, new = groups.certainty[outcome.groups], outcome.certainty
+    moved = np.abs(new - old) > np.maximum(CERTAINTY_STEP, CERTAINTY_SHARE * np.minimum(old, new))
+    return _Plan(differs, topics, differs | topics | moved)
+
+
+def _write_batch(
+    run: JobRun | None,
+    column: Column,
+    groups: Groups,
+    topic_ids: Sequence[int],
+    outcome: Outcome,
+    batch: np.ndarray,
+    plan: _Plan,
+) -> int:
+    row_of: dict[int, int] = {}
+    for row in batch.tolist():
+        group = int(outcome.groups[row])
+        row_of[int(groups.head_ids[group])] = row
+        for pk in groups.members.get(group, ()):
+            row_of[pk] = row
+    with transaction.atomic():
+        if run is not None and not run.owns():
+            raise JobLostError(str(run.job.pk))
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                # What a crash of the server may lose here, the job's next attempt writes again. And the planner,
+                # who last counted when the table was small, would read all of it for every batch.
+                cursor.execute("SET LOCAL synchronous_commit = off; SET LOCAL enable_seqscan = off")
+        locked = list(
+            Verbatim.objects.select_for_update()
+            .filter(pk__in=list(row_of), is_reviewed=False)
+            .order_by("pk")
+            .values_list("pk", flat=True)
+        )
+        deleted_at = dict(Topic.objects.filter(column=column).values_list("pk", "deleted_at"))
+        live = {topic for topic, moment in deleted_at.items() if moment is None}
+        rewritten = [pk for pk in locked if plan.topics[row_of[pk]]]
+        if rewritten:
+            # Naming the topics to keep, not those to take off, lets PostgreSQL look up verbatims instead of all
+            # pairs; a join it would read from the topic's side, all of it.
+            old = Assignment.objects.filter(verbatim__in=rewritten).exclude(topic__in=deleted_at.keys() - live)
+            old.order_by()._raw_delete(using=connection.alias)
+        _insert_assignments(_new_assignments(rewritten, row_of, topic_ids, live, outcome))
+        _update_verbatims(
+            [
+                (
+                    pk,
+                    _or_none(int(outcome.sentiment[row_of[pk]])),
+                    round(float(outcome.certainty[row_of[pk]]), 4),
+                    int(plan.differs[row_of[pk]]),
+                )
+                for pk in locked
+            ]
+        )
+    written = outcome.groups[batch]
+    groups.certainty[written] = outcome.certainty[batch]
+    groups.sentiment[written] = outcome.sentiment[batch]
+    return sum(int(plan.differs[row_of[pk]]) for pk in locked)
+
+
+def _or_none(sentiment: int) -> int | None:
+    return None if sentiment == NO_SENTIMENT else sentiment
+
+
+def _new_assignments(
+    verbatim_ids: list[int], row_of: dict[int, int], topic_ids: Sequence[int], live: set[int], outcome: Outcome
+) -> list[tuple[Any, ...]]:
+    """Return (verbatim, topic, sentiment, probability, position), likeliest topic first."""
+    rows = np.array([row_of[pk] for pk in verbatim_ids], dtype=np.int64)
+    known = np.array([topic in live for topic in topic_ids], dtype=bool)
+    at, topic = np.nonzero(outcome.Y_hat[rows] & known)
+    probability = outcome.Y_prob[rows[at], topic]
+    order = np.lexsort((-probability, at))
+    at, topic, probability = at[order], topic[order], probability[order]
+    position = np.arange(len(at)) - np.searchsorted(at, at)
+    sentiment = outcome.S_hat[rows[at], topic]
+    return [
+        (verbatim_ids[i], topic_ids[j], _or_none(mood), round(p, 4), place)
+        for i, j, mood, p, place in zip(
+            at.tolist(), topic.tolist(), sentiment.tolist(), probability.tolist(), position.tolist(), strict=True
+        )
+    ]
+
+
+def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(values) for values in zip(*rows, strict=True)]
+
+
+def _insert_assignments(rows: list[tuple[Any, ...]]) -> None:
+    """Insert (verbatim, topic, sentiment, probability, position); several times as fast as `bulk_create`."""
+    if not rows:
+        return
+    fields = "verbatim_id, topic_id, sentiment, probability, position, source"
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                f"INSERT INTO rows_assignment ({fields}) "  # noqa: S608  (no user text: names of our own columns)
+                "SELECT v, t, s, p, o, %s FROM unnest(%s::bigint[], %s::bigint[], %s::smallint[], %s::float8[], "
+                "%s::smallint[]) AS new (v, t, s, p, o)",
+                [AssignmentSource.AI.value, *_columns(rows)],
+            )
+        else:
+            source = AssignmentSource.AI.value
+            cursor.executemany(
+                f"INSERT INTO rows_assignment ({fields}) VALUES (%s, %s, %s, %s, %s, %s)",  # noqa: S608
+                [(*row, source) for row in rows],
+            )
+
+
+def _update_verbatims(rows: list[tuple[Any, ...]]) -> None:
+    """Update (id, sentiment, certainty, revisions to add) of verbatims that are locked."""
+    if not rows:
+        return
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                "UPDATE rows_verbatim SET sentiment = new.s, certainty = new.c, revision = revision + new.r "
+                "FROM unnest(%s::bigint[], %s::smallint[], %s::float8[], %s::int[]) AS new (v, s, c, r) "
+                "WHERE rows_verbatim.id = new.v AND NOT rows_verbatim.is_reviewed",
+                _columns(rows),
+            )
+        else:
+            cursor.executemany(
+                "UPDATE rows_verbatim SET sentiment = %s, certainty = %s, revision = revision + %s "
+                "WHERE id = %s AND NOT is_reviewed",
+                [(sentiment, certainty, add, pk) for pk, sentiment, certainty, add in rows],
+            )

@@ -1,0 +1,113 @@
+"""Thresholds, assignments, certainty and the AI score."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from finetune.engine import TOO_FEW_ROWS, ai_score, assign, audit_score, certainty, expected_f1, measured_f1
+from finetune.engine.scoring import best_thresholds
+
+probabilities = hnp.arrays(
+    np.float32,
+    hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=12),
+    elements=st.floats(0, 1, width=32),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(Y_prob=probabilities)
+def test_everything_stays_within_bounds(Y_prob):
+    thresholds = best_thresholds(Y_prob)
+    assert thresholds.shape == (Y_prob.shape[1],)
+    assert ((thresholds > 0) & (thresholds < 1)).all()
+    Y_hat = assign(Y_prob, thresholds)
+    assert Y_hat.dtype == bool
+    assert Y_hat.shape == Y_prob.shape
+    sure = certainty(Y_prob, thresholds)
+    assert sure.shape == (len(Y_prob),)
+    assert ((sure >= 0) & (sure <= 1)).all()
+    for average in ("weighted", "micro"):
+        assert 0 <= expected_f1(Y_prob, Y_hat, average=average) <= 1 + 1e-9
+    result = ai_score(Y_prob, Y_hat)
+    assert np.isnan(result.score) or 0 <= result.score <= 100 + 1e-6
+    assert len(result.reason) == Y_prob.shape[1]
+
+
+def test_certain_probabilities_make_the_expected_f1_the_measured_one():
+    rng = np.random.default_rng(0)
+    Y = rng.integers(0, 2, (200, 5))
+    Y_hat = rng.random((200, 5)) < 0.4
+    for average in ("weighted", "micro"):
+        expected = expected_f1(Y.astype(np.float32), Y_hat, average=average)
+        assert expected == pytest.approx(measured_f1(Y, Y_hat, average=average))
+
+
+def test_true_probabilities_make_the_score_honest():
+    rng = np.random.default_rng(1)
+    Y_prob = rng.beta(0.4, 1.2, (20_000, 6)).astype(np.float32)
+    Y = rng.random(Y_prob.shape) < Y_prob
+    Y_hat = assign(Y_prob, best_thresholds(Y_prob))
+    assert ai_score(Y_prob, Y_hat).score == pytest.approx(100 * measured_f1(Y, Y_hat), abs=0.7)
+
+
+def test_the_threshold_maximises_the_expected_f1():
+    Y_prob = np.random.default_rng(2).beta(0.5, 2, (400, 1)).astype(np.float32)
+    best = expected_f1(Y_prob, assign(Y_prob, best_thresholds(Y_prob, n_shared=0)))
+    for threshold in np.linspace(0.02, 0.98, 49):
+        assert expected_f1(Y_prob, Y_prob >= threshold) <= best + 1e-3
+
+
+def test_the_least_certain_row_is_on_the_threshold():
+    Y_prob = np.array([[0.30, 0.01], [0.9, 0.01], [0.02, 0.31]], dtype=np.float32)
+    sure = certainty(Y_prob, np.array([0.3, 0.6]))
+    assert sure.argmin() == 0
+    assert sure[0] == pytest.approx(0, abs=1e-5)
+    assert certainty(np.zeros((4, 0), dtype=np.float32), np.zeros(0)).tolist() == [1, 1, 1, 1]
+
+
+def test_influences_add_up_to_the_distance_from_the_mean_over_assignments():
+    rng = np.random.default_rng(3)
+    Y_prob = rng.beta(0.5, 1, (500, 4)).astype(np.float32)
+    result = ai_score(Y_prob, Y_prob > 0.4)
+    mean = (result.topic_score * result.count).sum() / result.count.sum()
+    assert result.influence.sum() == pytest.approx(mean - result.score)
+
+
+def test_a_topic_with_too_few_rows_has_no_score_but_a_reason():
+    Y_prob = np.full((200, 2), 0.9, dtype=np.float32)
+    Y_prob[:, 1] = 0.001
+    result = ai_score(Y_prob, Y_prob > 0.5)
+    assert np.isnan(result.topic_score[1])
+    assert result.reason == ("", TOO_FEW_ROWS)
+
+
+def test_no_rows_or_no_topics_have_no_score():
+    for shape in ((0, 3), (5, 0)):
+        assert np.isnan(ai_score(np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=bool)).score)
+
+
+def test_the_interval_of_the_audit_score_covers_the_truth():
+    rng = np.random.default_rng(4)
+    covered = 0
+    for trial in range(100):
+        Y = rng.random((60, 4)) < 0.3
+        wrong = rng.random(Y.shape) < 0.1
+        _, low, high = audit_score(Y, Y ^ wrong, n_bootstrap=200, random_state=trial)
+        covered += low <= 84.4 <= high  # 2 x .27 / (.3 + .27 + .07)
+    assert covered >= 88
+    assert np.isnan(audit_score(np.ones((3, 2)), np.ones((3, 2)))).all()
+
+
+def test_averages_are_those_of_scikit_learn():
+    from sklearn.metrics import f1_score
+
+    rng = np.random.default_rng(5)
+    Y, Y_hat = rng.integers(0, 2, (50, 4)), rng.integers(0, 2, (50, 4))
+    for average in ("micro", "macro", "weighted"):
+        assert measured_f1(Y, Y_hat, average=average) == pytest.approx(f1_score(Y, Y_hat, average=average))
+    with pytest.raises(ValueError, match="samples"):
+        measured_f1(Y, Y_hat, average="samples")
+    with pytest.raises(ValueError, match="macro"):
+        expected_f1(Y.astype(np.float32), Y_hat > 0, average="macro")
