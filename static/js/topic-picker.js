@@ -1,0 +1,131 @@
+// Finds a topic by a few letters and reports the choice; the list itself is drawn by the server.
+// <topic-picker>
+//   <input type="search" role="combobox" aria-controls="topics" aria-expanded="true" aria-autocomplete="list">
+//   <div role="listbox" id="topics" aria-label="Topics">
+//     <div role="group" data-color="teal" aria-labelledby="g1"><div class="picker__group" id="g1">Delivery</div>
+//       <div role="option" id="t12" class="picker__option" data-id="12" data-label="Speed" data-category="Delivery"
+//            data-color="teal" data-sentiment="1" aria-selected="false"><span class="picker__label">Speed</span> …</div></div>
+//   </div>
+//   <p data-none hidden>No topic matches.</p>
+// </topic-picker>
+// Event "topic-pick" {id, label, category, color, hasSentiment, sentiment?}; a face inside an option (data-face="-1")
+// picks with that sentiment. Arrow keys move, Enter picks, Escape empties the search ("topic-escape" when empty).
+// "ds", "del sp", "speed" all find "Delivery: Speed".
+
+function fold(text) {
+  return text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+}
+
+/** How well `query` fits: 0 = not at all; higher is better. */
+export function fit(query, label, category = "") {
+  const wanted = fold(query).trim();
+  if (!wanted) return 1;
+  const name = fold(label);
+  const full = `${fold(category)} ${name}`;
+  if (name === wanted) return 100;
+  if (name.startsWith(wanted)) return 90;
+  const words = full.split(/[^\p{L}\p{N}]+/u).filter(Boolean);
+  if (words.some((word) => word.startsWith(wanted))) return 80;
+  const parts = wanted.split(/\s+/);
+  if (parts.length > 1 && parts.every((part) => words.some((word) => word.startsWith(part)))) return 70;
+  if (name.includes(wanted)) return 60;
+  const initials = (list) => list.map((word) => word[0]).join("");
+  if (initials(name.split(/[^\p{L}\p{N}]+/u).filter(Boolean)).startsWith(wanted)) return 55;
+  if (initials(words).includes(wanted)) return 50;
+  if (full.includes(wanted)) return 40;
+  let at = -1;
+  for (const letter of wanted.replace(/\s/g, "")) {
+    at = name.indexOf(letter, at + 1);
+    if (at < 0) return 0;
+  }
+  return wanted.length > 2 ? 10 : 5;
+}
+
+class TopicPicker extends HTMLElement {
+  connectedCallback() {
+    this.input = this.querySelector("input");
+    this.options = [...this.querySelectorAll("[role=option]")];
+    if (!this.input) return;
+    this.input.addEventListener("input", () => this.filter());
+    this.input.addEventListener("keydown", (event) => this.onKey(event));
+    this.addEventListener("mousedown", (event) => event.target.closest("[role=option]") && event.preventDefault());
+    this.addEventListener("click", (event) => {
+      const option = event.target.closest("[role=option]");
+      if (option) this.pick(option, event.target.closest("[data-face]")?.dataset.face);
+    });
+    this.closest("topic-editor")?.paint?.();
+  }
+
+  get query() {
+    return this.input.value;
+  }
+
+  clear() {
+    this.input.value = "";
+    this.filter();
+  }
+
+  filter() {
+    const query = this.query;
+    const scored = this.options.map((option) => [fit(query, option.dataset.label, option.dataset.category), option]);
+    const best = Math.max(0, ...scored.map(([points]) => points));
+    for (const [points, option] of scored) {
+      // Weak matches only help when there is nothing better.
+      option.hidden = points === 0 || (points <= 10 && best > 10);
+      option.dataset.points = points;
+    }
+    for (const group of this.querySelectorAll("[role=group]"))
+      group.hidden = !group.querySelector("[role=option]:not([hidden])");
+    const none = this.querySelector("[data-none]");
+    if (none) none.hidden = best > 0;
+    const top = scored.filter(([, option]) => !option.hidden).sort((a, b) => b[0] - a[0])[0]?.[1];
+    this.activate(query.trim() ? top : null);
+  }
+
+  activate(option) {
+    this.active?.classList.remove("is-active");
+    this.active = option ?? null;
+    if (!option) return this.input.removeAttribute("aria-activedescendant");
+    option.classList.add("is-active");
+    option.scrollIntoView({ block: "nearest" });
+    this.input.setAttribute("aria-activedescendant", option.id);
+  }
+
+  onKey(event) {
+    if (event.isComposing) return;
+    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      event.preventDefault();
+      const shown = this.options.filter((option) => !option.hidden);
+      const at = shown.indexOf(this.active);
+      const next = event.key === "ArrowDown" ? at + 1 : at < 0 ? shown.length - 1 : at - 1;
+      this.activate(shown[(next + shown.length) % shown.length]);
+    } else if (event.key === "Enter" && !event.ctrlKey && !event.metaKey) {
+      event.preventDefault();
+      if (this.active) this.pick(this.active);
+    } else if (event.key === "Escape") {
+      event.stopPropagation();
+      event.preventDefault();
+      if (this.query) this.clear();
+      else this.dispatchEvent(new CustomEvent("topic-escape", { bubbles: true }));
+    }
+  }
+
+  pick(option, face) {
+    const { id, label, category, color, sentiment } = option.dataset;
+    const detail = { id, label, category, color, hasSentiment: sentiment === "1" };
+    if (face !== undefined) detail.sentiment = face;
+    this.clear();
+    this.dispatchEvent(new CustomEvent("topic-pick", { bubbles: true, detail }));
+  }
+
+  /** Mark the topics that the row has. */
+  show(ids) {
+    for (const option of this.options) {
+      const on = ids.has(option.dataset.id);
+      option.setAttribute("aria-selected", String(on));
+      option.toggleAttribute("data-applied", on);
+    }
+  }
+}
+
+customElements.define("topic-picker", TopicPicker);
