@@ -49,6 +49,7 @@ def main(arguments: list[str]) -> int:
         return 1
 
     report: list[tuple[str, str, float, bool]] = []
+    failures: list[str] = []
     with tempfile.TemporaryDirectory(prefix="topicassign-tests-") as folder, ThreadPoolExecutor(1) as beside:
         wanted = list(names or PARTS)
         early: dict[str, Future[Result]] = {}
@@ -64,8 +65,10 @@ def main(arguments: list[str]) -> int:
             if name in early:
                 print(result.output, end="", flush=True)
             report.append((name, result.closing, result.seconds, result.code == 0))
+            if result.code:
+                failures.append(f"--- {name}: what failed\n{result.failures()}")
 
-    print()
+    print("", *failures, sep="\n")  # once more at the end, where a long log is read first
     for name, closing, seconds, passed in report:
         print(
             f"{'ok    ' if passed else 'FAILED'}  {name:<11} {closing}"
@@ -135,6 +138,11 @@ class Result:
     seconds: float
     output: str
 
+    def failures(self) -> str:
+        """Return the lines of the assertions and pytest's summary, without their long reports."""
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", self.output).splitlines()
+        return "\n".join(line[:300] for line in lines if re.match(r"E  |_{3,} |(FAILED|ERROR) |.*Error: ", line))
+
 
 def run_part(name: str, folder: str, options: list[str], *, quiet: bool = False) -> Result:
     """Run one pytest call and pass its output through, or keep it for later."""
@@ -152,9 +160,8 @@ def run_part(name: str, folder: str, options: list[str], *, quiet: bool = False)
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if quiet:
-                lines.append(line)
-            else:
+            lines.append(line)
+            if not quiet:
                 print(line, end="", flush=True)
             plain = re.sub(r"\x1b\[[0-9;]*m", "", line).strip()
             if re.fullmatch(r"=* ?\d+ \w+.* in [0-9.]+s.*", plain):

@@ -7,11 +7,13 @@ the policy, or asked any other host for anything.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.signals import request_finished, request_started
 from django.test import Client
 
 # Playwright's synchronous interface runs an event loop in the test's thread.
@@ -47,6 +49,45 @@ def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]
         "locale": "en-GB",
         "timezone_id": "UTC",
     }
+
+
+class _Traffic:
+    """Counts the requests that the live server is answering."""
+
+    def __init__(self) -> None:
+        self._open = 0
+        self._change = threading.Condition()
+        request_started.connect(self._count_up)
+        request_finished.connect(self._count_down)
+
+    def _count_up(self, **_: Any) -> None:
+        with self._change:
+            self._open += 1
+
+    def _count_down(self, **_: Any) -> None:
+        with self._change:
+            self._open -= 1
+            self._change.notify_all()
+
+    def wait_for_silence(self, timeout_s: float = 20) -> None:
+        with self._change:
+            assert self._change.wait_for(lambda: self._open <= 0, timeout_s), "a request never ended"
+
+    def close(self) -> None:
+        request_started.disconnect(self._count_up)
+        request_finished.disconnect(self._count_down)
+
+
+@pytest.fixture
+def traffic(transactional_db: None) -> Iterator[_Traffic]:
+    """Let a request that is still on its way end before the database is emptied for the next test.
+
+    It must be set up before the page, so that the page is closed before the wait.
+    """
+    made = _Traffic()
+    yield made
+    made.wait_for_silence()
+    made.close()
 
 
 class Site:
@@ -132,7 +173,7 @@ class Site:
 
 
 @pytest.fixture
-def site(page: Any, live_server: Any) -> Iterator[Site]:
+def site(traffic: _Traffic, page: Any, live_server: Any) -> Iterator[Site]:
     made = Site(page, live_server.url)
     page.set_default_timeout(10_000)
     yield made

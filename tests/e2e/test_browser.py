@@ -390,4 +390,6 @@ def test_changes_made_in_the_very_moment_the_panel_appears_are_queued(view, code
     expect(row(page, 3).locator(".chips")).not_to_contain_text("Price")
     expect(row(page, 3).locator(".chip")).to_have_count(2)
     expect(page.get_by_role("dialog")).to_have_count(0)
-    assert Change.objects.filter(kind="review").count() == 3
+    stored = Verbatim.objects.get(column=coded, row_number=3).assignments.values_list("topic__label", flat=True)
+    assert set(stored) == {"Friendliness", "Delivery time"}
+    assert Change.objects.filter(kind="review").count() in (2, 3)  # a change made while one waits goes with it
