@@ -36,7 +36,7 @@ from finetune.engine import (
 from finetune.features import ColumnFeatures
 from finetune.models import ModelVersion, TopicScore, Trigger, VersionState
 from finetune.scores import Scores, make_scores
-from finetune.writeback import NO_SENTIMENT, Groups, Outcome, Stored, groups_load, write_back
+from finetune.writeback import NO_SENTIMENT, Groups, Outcome, Stored, groups_load, statistics_refresh, write_back
 from projects.jobs import JobLostError, JobRun
 from projects.models import Column, Job
 from rows.models import Assignment, Verbatim
@@ -53,6 +53,7 @@ POOL_SAMPLE = 5_000
 ENCODE_BLOCK = 1_024
 PREDICT_BLOCK = 50_000
 ASSIGN_BLOCK = 10_000
+MANY_CHANGES = 10_000
 STAGES = {
     "prepare": "Preparing data",
     "encode": "Encoding texts",
@@ -92,6 +93,7 @@ class Update:
         self.trigger = trigger
         self.assign_only = assign_only
         self.clock = Clock()
+        self.n_changed = 0  # verbatims, since the planner was told
         self._early: tuple[TopicClassifier, list[int]] | None = None
 
     def report(self, stage: str, done: int | None = None, total: int | None = None) -> None:
@@ -174,6 +176,7 @@ class Update:
             if in_chunks:
                 self._catch_up_with_topics()
                 self._assign_early(block)
+        self._refresh_statistics()
         self.positions = self.features.positions(self.groups.digests)
 
     def _catch_up_with_topics(self) -> None:
@@ -222,8 +225,7 @@ class Update:
         if self._early is None:
             self._early = self._existing_classifier() or self._zero_shot(positions)
         model, topic_ids = self._early
-        outcome = self._outcome(model, block, positions, topic_ids)
-        write_back(self.run, column=self.column, groups=self.groups, topic_ids=topic_ids, outcome=outcome)
+        self._write(self._outcome(model, block, positions, topic_ids), topic_ids)
 
     def _zero_shot(self, positions: np.ndarray) -> tuple[TopicClassifier, list[int]]:
         positions = np.sort(positions)[:POOL_SAMPLE]
@@ -375,15 +377,20 @@ class Update:
                 outcome = coming.result()
                 if start + ASSIGN_BLOCK < n:  # numbers for the next block while the database writes this one
                     coming = pool.submit(self._decide_block, start + ASSIGN_BLOCK)
-                write_back(
-                    self.run,
-                    column=self.column,
-                    groups=self.groups,
-                    topic_ids=self.topic_ids,
-                    outcome=outcome,
-                    stored=stored,
-                )
+                self._write(outcome, self.topic_ids, stored)
                 self.report("assign", min(start + ASSIGN_BLOCK, n), n)
+        self._refresh_statistics()
+
+    def _write(self, outcome: Outcome, topic_ids: Sequence[int], stored: Stored | None = None) -> None:
+        self.n_changed += write_back(
+            self.run, column=self.column, groups=self.groups, topic_ids=topic_ids, outcome=outcome, stored=stored
+        )
+
+    def _refresh_statistics(self) -> None:
+        """Tell the database's planner when a large column is not what it was."""
+        if self.n_changed >= max(MANY_CHANGES, self.groups.n // 2):
+            statistics_refresh()
+        self.n_changed = 0
 
     def _decide_block(self, start: int) -> Outcome:
         block = self.pool[start : start + ASSIGN_BLOCK]
@@ -402,8 +409,7 @@ class Update:
         with self.clock.stage("assign"):
             for start in range(0, len(self.pool), PREDICT_BLOCK):
                 block = self.pool[start : start + PREDICT_BLOCK]
-                outcome = self._outcome(model, block, self.positions[block], topic_ids)
-                write_back(self.run, column=self.column, groups=self.groups, topic_ids=topic_ids, outcome=outcome)
+                self._write(self._outcome(model, block, self.positions[block], topic_ids), topic_ids)
                 self.report("assign", start + len(block), len(self.pool))
         return self._result(deployed_version(self.column))
 
@@ -421,7 +427,7 @@ class Update:
                 sentiments.overall(none.astype(np.int8), self.features, self.positions[block]),
                 self.groups.certainty[block],
             )
-            write_back(self.run, column=self.column, groups=self.groups, topic_ids=[], outcome=outcome)
+            self._write(outcome, [])
 
     # deploy
 

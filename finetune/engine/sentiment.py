@@ -480,11 +480,18 @@ def _topic_words(classifier, label_texts, n_topics) -> sp.csr_matrix:
 
 
 def _look_up(A: sp.csr_matrix, rows, columns) -> np.ndarray:
-    """Return A[rows, columns] for many pairs at once."""
-    keys = np.repeat(np.arange(A.shape[0]), np.diff(A.indptr)).astype(np.int64) * A.shape[1] + A.indices
-    wanted = rows.astype(np.int64) * A.shape[1] + columns
-    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.where(keys[place] == wanted, A.data[place], 0.0).astype(np.float32)
+    """Return A[rows, columns] for many pairs at once: few rows, so each is laid out in full in turn."""
+    order = np.argsort(rows.astype(np.uint16), kind="stable")  # for such small numbers a radix sort
+    bounds = np.searchsorted(rows[order], np.arange(A.shape[0] + 1))
+    found = np.zeros(len(rows), dtype=np.float32)
+    whole = np.zeros(A.shape[1], dtype=np.float32)
+    for row in np.flatnonzero(np.diff(bounds)):
+        wanted = order[bounds[row] : bounds[row + 1]]
+        own = slice(A.indptr[row], A.indptr[row + 1])
+        whole[A.indices[own]] = A.data[own]
+        found[wanted] = whole[columns[wanted]]
+        whole[A.indices[own]] = 0.0
+    return found
 
 
 def _grouped_residuals(G, alpha, groups):

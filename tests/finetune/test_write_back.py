@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from django.db import connection, connections, transaction
 
+from finetune import writeback as module
 from finetune.writeback import NO_SENTIMENT, Outcome, groups_load, write_back
 from rows.models import Assignment, AssignmentSource, Verbatim
 from rows.services.reviews import TopicChoice, verbatim_review, verbatim_unreview
@@ -60,6 +61,48 @@ def test_it_stores_exactly_what_was_decided(crowd: Any) -> None:
         for member in groups.members.get(row, []):
             assert found[member] == wanted
         assert Verbatim.objects.get(pk=head).sentiment == outcome.sentiment[row]
+
+
+@pytest.mark.django_db
+def test_pairs_that_stay_keep_their_row_and_strays_go(crowd: Any, monkeypatch: Any) -> None:
+    topics = list(crowd.column.topics.order_by("pk"))
+    ids = [topic.pk for topic in topics]
+    groups, outcome = random_outcome(crowd.column, len(topics), np.zeros(len(topics), dtype=bool), 1)
+    outcome.Y_hat[0] = [True, True, False, True, False, False]
+    outcome.Y_prob[0] = [0.9, 0.8, 0.1, 0.7, 0.1, 0.1]
+    head = int(groups.head_ids[0])
+    pairs = Assignment.objects.filter(verbatim=head).order_by("position")
+    write_back(None, column=crowd.column, groups=groups, topic_ids=ids, outcome=outcome)
+    before = dict(pairs.values_list("topic", "pk"))
+    assert list(before) == [ids[0], ids[1], ids[3]]  # likeliest first
+
+    pairs.filter(topic=ids[1]).update(source=AssignmentSource.PERSON)  # a review that was taken back leaves such
+    copies = groups.members.get(0, [])
+    outcome.Y_hat[0] = [False, True, False, True, True, False]
+    outcome.Y_prob[0] = [0.2, 0.65, 0.1, 0.75, 0.7, 0.1]
+    write_back(None, column=crowd.column, groups=groups, topic_ids=ids, outcome=outcome)
+    for verbatim in (head, *copies):
+        found = Assignment.objects.filter(verbatim=verbatim).order_by("position")
+        assert list(found.values_list("topic", "position", "source", "probability")) == [
+            (ids[3], 0, "ai", 0.75),
+            (ids[4], 1, "ai", 0.7),
+            (ids[1], 2, "ai", 0.65),
+        ]
+    after = dict(pairs.values_list("topic", "pk"))
+    assert [after[ids[1]], after[ids[3]]] == [before[ids[1]], before[ids[3]]]
+
+    # A pair that came after the present state was read, for a topic that the AI decided against.
+    compare = module._compare
+
+    def compare_then_add(*arguments: Any) -> Any:
+        plan = compare(*arguments)
+        Assignment.objects.create(verbatim_id=head, topic_id=ids[5], source=AssignmentSource.AI)
+        return plan
+
+    outcome.Y_hat[0, 0] = True
+    monkeypatch.setattr(module, "_compare", compare_then_add)
+    write_back(None, column=crowd.column, groups=groups, topic_ids=ids, outcome=outcome)
+    assert set(pairs.values_list("topic", flat=True)) == {ids[0], ids[1], ids[3], ids[4]}
 
 
 @pytest.mark.django_db
@@ -168,8 +211,6 @@ def test_reviews_during_write_back_are_never_overwritten(crowd: Any, alice: Any,
 @pytest.mark.django_db(transaction=True)
 def test_a_row_reviewed_after_the_comparison_is_left_alone(crowd: Any, alice: Any, monkeypatch: Any) -> None:
     """The AI compares, a person reviews, the AI comes to its batch: the lock shows the review."""
-    import finetune.writeback as module
-
     column = crowd.column
     topics = list(column.topics.order_by("pk"))
     enabled = np.array([topic.sentiment_enabled for topic in topics])
