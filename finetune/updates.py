@@ -301,14 +301,11 @@ class Update:
         column_of = {topic: j for j, topic in enumerate(self.topic_ids)}
         heads = list(row_of)
         for start in range(0, len(heads), 5_000):
-            pairs = Assignment.objects.filter(
-                verbatim__in=heads[start : start + 5_000], topic__deleted_at=None
-            ).values_list("verbatim", "topic", "sentiment")
-            for head, topic, sentiment in pairs.order_by("verbatim", "topic"):
-                if topic in column_of:
-                    Y[row_of[head], column_of[topic]] = 1
-                    if sentiment is not None:
-                        S[row_of[head], column_of[topic]] = sentiment
+            pairs = Assignment.objects.filter(verbatim__in=heads[start : start + 5_000], topic__in=self.topic_ids)
+            for head, topic, sentiment in pairs.order_by().values_list("verbatim", "topic", "sentiment"):
+                Y[row_of[head], column_of[topic]] = 1
+                if sentiment is not None:
+                    S[row_of[head], column_of[topic]] = sentiment
         return Y, S
 
     # assign

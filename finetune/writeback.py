@@ -20,6 +20,7 @@ from projects.history import column_touch
 from projects.jobs import JobLostError, JobRun
 from projects.models import Column
 from rows.models import Assignment, AssignmentSource, Verbatim
+from rows.selectors import assignments_live
 from topics.models import Topic
 
 BATCH_GROUPS = 500
@@ -136,9 +137,9 @@ class Stored:
     ):
         n, n_topics = groups.n, len(topic_ids)
         self.topic_ids = list(topic_ids)
-        # Pairs of copies and of reviewed rows come along and are dropped below: two narrow tables are read in
-        # a fifth of the time that a join with the verbatims takes.
-        query = Assignment.objects.filter(topic__column=column, topic__deleted_at=None).order_by()
+        # Pairs of copies and of reviewed rows come along and are dropped below: a narrow table is read in a fifth
+        # of the time that a join with the verbatims takes.
+        query = assignments_live(column=column)
         if only is not None:
             query = query.filter(verbatim__in=groups.head_ids[only].tolist())
         pairs = list(

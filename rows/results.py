@@ -9,8 +9,8 @@ from django.db.models import Avg, Count, Q
 
 from projects.models import Column
 from rows.filters import RowFilter
-from rows.models import Assignment, Verbatim, has_deleted_rows
-from rows.selectors import cached_by_revision, row_counts, topic_counts, topic_list
+from rows.models import Verbatim
+from rows.selectors import assignments_live, cached_by_revision, row_counts, topic_counts, topic_list
 from topics.models import OVERALL_CUT, Category
 
 _KEYS = ("positive", "neutral", "negative", "none")
@@ -22,12 +22,8 @@ def _name(name: str, row_filter: RowFilter) -> str:
 
 def _category_counts(column: Column, row_filter: RowFilter) -> dict[int, dict[str, int]]:
     """Return per category its rows by mood: the mean sentiment of a row's topics in that category."""
-    query = Assignment.objects.filter(topic__column=column, topic__deleted_at=None)
-    if row_filter.is_active:
-        query = query.filter(verbatim__in=row_filter.apply(group=False).values("pk"))
-    elif has_deleted_rows(column.project_id):
-        query = query.filter(verbatim__row__deleted_at=None)
-    per_row = query.order_by().values("topic__category", "verbatim").annotate(mood=Avg("sentiment"))
+    query = assignments_live(column=column, row_filter=row_filter)
+    per_row = query.values("topic__category", "verbatim").annotate(mood=Avg("sentiment"))
     sql, params = per_row.query.sql_with_params()
     counts: dict[int, dict[str, int]] = {}
     with connection.cursor() as cursor:

@@ -12,7 +12,7 @@ from projects.models import Column, ColumnType
 from rows.exporting.options import ExportOptions
 from rows.filters import RowFilter
 from rows.models import Assignment, Verbatim
-from rows.selectors import row_counts, topic_counts, topic_list
+from rows.selectors import assignments_live, row_counts, topic_counts, topic_list
 from topics.models import Topic
 
 CHUNK_ROWS = 5_000
@@ -211,7 +211,5 @@ def _summary(column: Column, row_filter: RowFilter) -> tuple[Line, Iterator[list
 
 def _category_counts(column: Column, row_filter: RowFilter) -> dict[int, int]:
     """Return rows per category: a row with two topics of a category counts once."""
-    query = Assignment.objects.filter(topic__column=column, topic__deleted_at=None)
-    if row_filter.is_active or column.project.rows.filter(deleted_at__isnull=False).exists():
-        query = query.filter(verbatim__in=row_filter.apply(group=False).values("pk"))
-    return dict(query.order_by().values_list("topic__category").annotate(n=Count("verbatim", distinct=True)))
+    query = assignments_live(column=column, row_filter=row_filter)
+    return dict(query.values_list("topic__category").annotate(n=Count("verbatim", distinct=True)))
