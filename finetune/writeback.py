@@ -315,8 +315,12 @@ def _new_assignments(
     ]
 
 
-def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(values) for values in zip(*rows, strict=True)]
+def _array_literals(rows: Iterable[tuple[Any, ...]]) -> list[str]:
+    """Return PostgreSQL array literals of the columns of rows of numbers; psycopg2 adapts lists item by item."""
+    return [
+        "{" + ",".join(["NULL" if value is None else repr(value) for value in values]) + "}"
+        for values in zip(*rows, strict=True)
+    ]
 
 
 def _write_assignments(
@@ -361,7 +365,7 @@ def _update_assignments(rows: list[tuple[Any, ...]]) -> None:
                 "UPDATE rows_assignment SET sentiment = new.s, probability = new.p, position = new.o, source = %s "
                 "FROM unnest(%s::bigint[], %s::smallint[], %s::float8[], %s::smallint[]) AS new (a, s, p, o) "
                 "WHERE rows_assignment.id = new.a",
-                [AssignmentSource.AI.value, *_columns(rows)],
+                [AssignmentSource.AI.value, *_array_literals(rows)],
             )
         else:
             cursor.executemany(
@@ -382,7 +386,7 @@ def _insert_assignments(rows: list[tuple[Any, ...]]) -> None:
                 f"INSERT INTO rows_assignment ({fields}) "  # noqa: S608  (no user text: names of our own columns)
                 "SELECT v, t, s, p, o, %s FROM unnest(%s::bigint[], %s::bigint[], %s::smallint[], %s::float8[], "
                 "%s::smallint[]) AS new (v, t, s, p, o)",
-                [AssignmentSource.AI.value, *_columns(rows)],
+                [AssignmentSource.AI.value, *_array_literals(rows)],
             )
         else:
             source = AssignmentSource.AI.value
@@ -402,7 +406,7 @@ def _update_verbatims(rows: list[tuple[Any, ...]]) -> None:
                 "UPDATE rows_verbatim SET sentiment = new.s, certainty = new.c, revision = revision + new.r "
                 "FROM unnest(%s::bigint[], %s::smallint[], %s::float8[], %s::int[]) AS new (v, s, c, r) "
                 "WHERE rows_verbatim.id = new.v AND NOT rows_verbatim.is_reviewed",
-                _columns(rows),
+                _array_literals(rows),
             )
         else:
             cursor.executemany(
