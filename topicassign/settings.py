@@ -109,12 +109,13 @@ if suffix := env_str("TEST_DB_SUFFIX"):
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env_str("REDIS_URL")
+QUEUE_NAME = env_str("QUEUE_NAME", "topicassign")  # names the queue and the cache: two sites may share a Redis
 CACHES = {
     "default": (
         {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": REDIS_URL,
-            "KEY_PREFIX": "topicassign",
+            "KEY_PREFIX": QUEUE_NAME,
         }
         if REDIS_URL and not TESTING
         else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "topicassign"}
@@ -235,7 +236,7 @@ CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_TASK_DEFAULT_QUEUE = env_str("QUEUE_NAME", "topicassign")
+CELERY_TASK_DEFAULT_QUEUE = QUEUE_NAME
 if REDIS_URL:
     CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
         "visibility_timeout": 24 * 3600,
