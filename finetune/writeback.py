@@ -210,7 +210,6 @@ class _Plan:
     differs: np.ndarray  # topics or sentiments changed: a new revision
     topics: np.ndarray  # the assignments have to be written
     any: np.ndarray  # anything at all
-    certainty: np.ndarray  # float: the stored one where it hardly moved, so that its index need not be written
 
 
 def _compare(groups: Groups, outcome: Outcome, stored: Stored) -> _Plan:
@@ -231,7 +230,7 @@ def _compare(groups: Groups, outcome: Outcome, stored: Stored) -> _Plan:
     topics[row[kept & (step > PROBABILITY_STEP)]] = True
     old, new = groups.certainty[outcome.groups], outcome.certainty
     moved = np.abs(new - old) > np.maximum(CERTAINTY_STEP, CERTAINTY_SHARE * np.minimum(old, new))
-    return _Plan(differs, topics, differs | topics | moved, np.where(moved, new, old))
+    return _Plan(differs, topics, differs | topics | moved)
 
 
 def _write_batch(
@@ -279,14 +278,14 @@ def _write_batch(
                 (
                     pk,
                     _or_none(int(outcome.sentiment[row_of[pk]])),
-                    round(float(plan.certainty[row_of[pk]]), 4),
+                    round(float(outcome.certainty[row_of[pk]]), 4),
                     int(plan.differs[row_of[pk]]),
                 )
                 for pk in locked
             ]
         )
     written = outcome.groups[batch]
-    groups.certainty[written] = plan.certainty[batch]
+    groups.certainty[written] = outcome.certainty[batch]
     groups.sentiment[written] = outcome.sentiment[batch]
     return sum(int(plan.differs[row_of[pk]]) for pk in locked)
 
