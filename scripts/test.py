@@ -5,8 +5,9 @@
     browser      tests/e2e in Chromium
     system       tests/system: real server and worker processes, kills, the start command
 
-The first two run side by side. What is not on the machine is left out and named at the end;
-REQUIRE_SERVICES=1 makes that an error.
+The first two run side by side. Browser tests that fail are tried once more, as a browser on a busy machine
+may miss its moment; what failed at first is shown all the same. What is not on the machine is left out and
+named at the end; REQUIRE_SERVICES=1 makes that an error.
 TEST_DATABASE_URL, TEST_REDIS_URL and CHROMIUM name other servers or another browser.
 """
 
@@ -64,9 +65,15 @@ def main(arguments: list[str]) -> int:
             result = early[name].result() if name in early else run_part(name, folder, options)
             if name in early:
                 print(result.output, end="", flush=True)
-            report.append((name, result.closing, result.seconds, result.code == 0))
             if result.code:
                 failures.append(f"--- {name}: what failed\n{result.failures()}")
+            if name == "browser" and result.code == 1:
+                print("\n##### browser: what failed, a second time", flush=True)
+                again = run_part(name, folder, [*options, "--last-failed", "--last-failed-no-failures=none"])
+                result.closing += f"; second try: {again.closing}"
+                result.seconds += again.seconds
+                result.code = again.code
+            report.append((name, result.closing, result.seconds, result.code == 0))
 
     print("", *failures, sep="\n")  # once more at the end, where a long log is read first
     for name, closing, seconds, passed in report:
@@ -146,7 +153,7 @@ class Result:
 
 def run_part(name: str, folder: str, options: list[str], *, quiet: bool = False) -> Result:
     """Run one pytest call and pass its output through, or keep it for later."""
-    command = [sys.executable, "-m", "pytest", *PARTS[name], *options]
+    command = [sys.executable, "-m", "pytest", *PARTS[name], "-o", f"cache_dir={folder}/{name}-cache", *options]
     if sys.stdout.isatty():
         command.append("--color=yes")
     began, closing, lines = time.monotonic(), "no result", []
