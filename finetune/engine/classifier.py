@@ -5,6 +5,8 @@ See `docs/learning.md` for the method, its sources and what else was tried.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import scipy.sparse as sp
 from scipy.linalg import lapack
@@ -15,10 +17,37 @@ from sklearn.exceptions import NotFittedError
 from finetune.engine.lexical import N_LEXICAL_FEATURES
 from finetune.engine.scoring import best_thresholds
 
-ARRAYS_FORMAT = 1
+ARRAYS_FORMAT = 2
 LEARNERS = ("rbf", "lexical", "joint")
+TUNED_LEARNERS = ("tuned", "head")
 PREDICT_CHUNK_VALUES = 2_000_000  # rows x max(topics, reviewed rows) worked on at once
 P_MIN = 1e-4  # nobody can be surer than this from a few hundred reviews
+
+
+@dataclass(frozen=True)
+class TunedRows:
+    """What an encoder that was fine-tuned on reviews says of the rows to learn from (see `engine.tuning`).
+
+    Attributes
+    ----------
+    X : ndarray of shape (n_reviewed, n_members, n_components)
+        The members' vectors of the reviewed rows.
+    is_unseen : bool ndarray of shape (n_reviewed, n_members)
+        Which members were trained without the row. Only these speak about it while the classifier learns whom to
+        believe: about rows it was trained on a member is always right.
+    pool_X : ndarray of shape (n_pool, n_members, n_components)
+        Vectors of the rows of `pool_X` in `TopicClassifier.fit`.
+    label_X : ndarray of shape (n_topics, n_members, n_components)
+        Vectors of the topic texts.
+    heads : ndarray of shape (n_members, n_components + 1, n_topics)
+        Weights and, last, intercepts of the log-odds that each member gives a topic.
+    """
+
+    X: np.ndarray
+    is_unseen: np.ndarray
+    pool_X: np.ndarray
+    label_X: np.ndarray  # noqa: N815  (the field's name)
+    heads: np.ndarray
 
 
 class TopicClassifier(BaseEstimator):
@@ -28,6 +57,9 @@ class TopicClassifier(BaseEstimator):
     text: Gaussian-like on the sentence vectors, linear on the words, and linear on both together. Their exact
     leave-one-out scores train one logistic regression over all (row, topic) pairs, which turns the scores into
     probabilities. Before the first review the probabilities come from the topic texts alone.
+
+    A fine-tuned encoder adds two learners: a ridge on its vectors and the log-odds of its own training head, each
+    averaged over the members; about a reviewed row only members speak that were trained without it (cross-fitting).
 
     Parameters
     ----------
@@ -70,8 +102,9 @@ class TopicClassifier(BaseEstimator):
     # Learning
 
     def fit(
-        self, X, Y, *, label_X, X_lex=None, label_X_lex=None, pool_X=None, pool_X_lex=None, sample_weight=None
-    ) -> TopicClassifier:
+        self, X, Y, *, label_X, X_lex=None, label_X_lex=None, pool_X=None, pool_X_lex=None, tuned=None,
+        sample_weight=None,
+    ) -> TopicClassifier:  # fmt: skip
         """Learn from reviewed rows.
 
         Parameters
@@ -87,6 +120,9 @@ class TopicClassifier(BaseEstimator):
         pool_X, pool_X_lex : optional
             A random sample (up to about 5,000) of unreviewed rows: centre, rarity of words, thresholds. Without
             it the reviewed rows stand in.
+        tuned : TunedRows, optional
+            What a fine-tuned encoder says of the same rows; predictions need its vectors then, too. Without
+            reviewed rows or without a pool it is not used.
         sample_weight : ndarray of shape (n_reviewed,), optional
             Relative weight of the rows, default 1.
 
@@ -99,7 +135,8 @@ class TopicClassifier(BaseEstimator):
         has_lex = X_lex is not None and label_X_lex is not None
         self.n_reviewed_, self.n_topics_ = Y.shape
         self.n_features_ = label_X.shape[1]
-        if pool_X is not None and pool_X.shape[0]:
+        has_pool = pool_X is not None and pool_X.shape[0] > 0
+        if has_pool:
             pool_X, pool_lex = _as_dense(pool_X), pool_X_lex if has_lex else None
         else:
             pool_X = np.vstack([X, label_X])
@@ -115,6 +152,7 @@ class TopicClassifier(BaseEstimator):
         self._T = np.vstack([_unit(X - self._center)[landmarks], _unit(label_X - self._label_center)])
         self._T_lex = sp.vstack([X_lex[landmarks], label_X_lex]).tocsr()[:, self._columns] if has_lex else None
         self._fit_ridges(X, Y, X_lex, landmarks, weight)
+        pool_tuned = self._fit_tuned(tuned, Y, weight, has_pool)
         self._cold = np.zeros((2, 3, self.n_topics_), dtype=np.float32)
         self._cold_intercept = np.zeros(1, dtype=np.float32)
         self._prepare()
@@ -123,17 +161,18 @@ class TopicClassifier(BaseEstimator):
         log_prior, log_prior_loo = _log_priors(Y, weight, cold_share)
         self.log_prior_ = log_prior
         if self.n_reviewed_ and self.n_topics_:
-            _, cold = self._scores(X, X_lex)
+            cold = self._zero_shot(self._similarities(X, X_lex))
             # The row's own topics are left out of the priors as well: a topic's only example must look to the
             # regression as rows of a topic without any example will look later (+2 to +4 points at 50 to 100
             # reviews).
             F = self._stack_features(self._loo_scores, cold, log_prior_loo)
             penalty = COEF_PENALTY + COEF_PENALTY_FEW / (1.0 + Y.sum())
-            self.coef_ = _logistic(F, Y.ravel(), np.repeat(weight, self.n_topics_), COEF_START, penalty)
+            start = COEF_START if pool_tuned is None else COEF_START_TUNED
+            self.coef_ = _logistic(F, Y.ravel(), np.repeat(weight, self.n_topics_), start, penalty)
             self.loo_proba_ = _proba(F, self.coef_).reshape(Y.shape)
         else:
             self.loo_proba_ = np.zeros(Y.shape, dtype=np.float32)
-        pool_proba = self.predict_proba(pool_X, pool_lex)
+        pool_proba = self.predict_proba(pool_X, pool_lex, pool_tuned)
         self.thresholds_ = best_thresholds(pool_proba)
         return self
 
@@ -211,6 +250,45 @@ class TopicClassifier(BaseEstimator):
                 K_labels = K_T[len(landmarks) :, len(landmarks) :].astype(np.float64)
                 self._label_alpha[j] = _inverse(K_labels + 1.0 + self.ridge / self.label_weight * np.eye(k))
 
+    def _fit_tuned(self, tuned, Y, weight, has_pool):
+        """Solve a ridge per member of the fine-tuned encoder; append honest scores of the reviewed rows.
+
+        Returns the members' vectors of the pool, None if there is no fine-tuned encoder to use.
+        """
+        self._tuned_W = self._tuned_center = None
+        if tuned is None or not self.n_reviewed_ or not self.n_topics_ or not has_pool:
+            return None
+        n, k = Y.shape
+        M, d = tuned.heads.shape[0], tuned.heads.shape[1] - 1
+        pool = _as_dense(tuned.pool_X)
+        if tuned.X.shape != (n, M, d) or tuned.label_X.shape != (k, M, d) or tuned.heads.shape[2] != k:
+            raise ValueError(
+                f"tuned holds vectors of shape {tuned.X.shape} and {tuned.label_X.shape} and heads of shape "
+                f"{tuned.heads.shape} for {n} rows and {k} topics."
+            )
+        self._tuned_center = pool.mean(axis=0, dtype=np.float64).astype(np.float32)
+        self._tuned_W = np.zeros((2, M, d + 1, k), dtype=np.float32)
+        self._tuned_W[1] = tuned.heads / HEAD_SCALE
+        targets = np.vstack([Y, np.eye(k)])
+        inverse_ridge = np.concatenate([weight, np.full(k, self.label_weight)]) / self.ridge
+        rows, labels = _as_dense(tuned.X), _as_dense(tuned.label_X)
+        share = np.asarray(tuned.is_unseen, dtype=np.float64)
+        share[share.sum(axis=1) == 0] = 1.0
+        share /= share.sum(axis=1, keepdims=True)
+        honest = np.zeros((2, n, k))
+        for m in range(M):
+            U = _unit(np.vstack([rows[:, m], labels[:, m]]) - self._tuned_center[m])
+            A = np.hstack([U, np.ones((n + k, 1), dtype=np.float32)]).astype(np.float64)
+            G = _inverse(A.T @ (A * inverse_ridge[:, None]) + np.eye(d + 1))
+            W = G @ (A.T @ (inverse_ridge[:, None] * targets))
+            leverage = (inverse_ridge * np.einsum("ij,jk,ik->i", A, G, A, optimize=True))[:n, None]
+            loo = (A[:n] @ W - leverage * Y) / np.maximum(1.0 - leverage, 1e-6)
+            self._tuned_W[0, m] = W
+            honest[0] += share[:, m, None] * loo
+            honest[1] += share[:, m, None] * (rows[:, m] @ self._tuned_W[1, m, :d] + self._tuned_W[1, m, d])
+        self._loo_scores = np.concatenate([self._loo_scores, honest.astype(np.float32)])
+        return pool
+
     def _scale_lex(self, A, norms):
         """Return rows weighted by rarity and divided by their length (over all words, known or not)."""
         A = sp.csr_matrix(A, dtype=np.float32, copy=True)
@@ -240,10 +318,24 @@ class TopicClassifier(BaseEstimator):
         self._lookup = np.full(len(self._idf), -1, dtype=np.int32)
         self._lookup[self._columns] = np.arange(len(self._columns), dtype=np.int32)
 
-    def _scores(self, X, X_lex):
-        """Return the learners' scores, (3, n_rows, n_topics), and the log-odds from the topic texts alone."""
+    def _scores(self, X, X_lex, X_tuned):
+        """Return the learners' scores, (n_learners, n_rows, n_topics), and the log-odds from the topic texts alone."""
         scores, similarities = self._learner_scores(X, X_lex)
+        if self._tuned_W is not None:
+            scores = np.concatenate([scores, self._tuned_scores(X_tuned)])
         return scores, self._zero_shot(similarities)
+
+    def _similarities(self, X, X_lex):
+        return self._learner_scores(X, X_lex)[1]
+
+    def _tuned_scores(self, X_tuned):
+        M, d = self._tuned_W.shape[1], self._tuned_W.shape[2] - 1
+        scores = np.zeros((2, len(X_tuned), self.n_topics_), dtype=np.float32)
+        for m in range(M):
+            Z = _as_dense(X_tuned[:, m])
+            scores[0] += _unit(Z - self._tuned_center[m]) @ self._tuned_W[0, m, :d]
+            scores[1] += Z @ self._tuned_W[1, m, :d]
+        return (scores + self._tuned_W[:, :, d].sum(axis=1)[:, None, :]) / M
 
     def _learner_scores(self, X, X_lex):
         k = self.n_topics_
@@ -281,7 +373,12 @@ class TopicClassifier(BaseEstimator):
         inverse = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
         return (A @ self._lex_W) * inverse.astype(np.float32)[:, None]
 
-    def predict_proba(self, X, X_lex=None) -> np.ndarray:
+    @property
+    def needs_tuned(self) -> bool:
+        """Whether predictions need the vectors of a fine-tuned encoder."""
+        return self._tuned_W is not None
+
+    def predict_proba(self, X, X_lex=None, X_tuned=None) -> np.ndarray:
         """Return calibrated topic probabilities.
 
         Parameters
@@ -290,16 +387,27 @@ class TopicClassifier(BaseEstimator):
             Sentence vectors; float16 and memory-mapped arrays are fine, they are read in chunks.
         X_lex : csr_matrix of shape (n_rows, n_lexical_features), optional
             Left out, words count for nothing.
+        X_tuned : ndarray of shape (n_rows, n_members, n_components), optional
+            Vectors of the fine-tuned encoder; needed if the classifier was fitted with one.
 
         Returns
         -------
         Y_prob : ndarray of shape (n_rows, n_topics), float32
+
+        Raises
+        ------
+        ValueError
+            If the numbers of rows differ or the fine-tuned encoder's vectors are missing.
         """
         if not hasattr(self, "coef_"):
             raise NotFittedError("TopicClassifier is not fitted yet; call fit first.")
         n_rows = X.shape[0]
         if X_lex is not None and X_lex.shape[0] != n_rows:
             raise ValueError(f"X has {n_rows} rows, X_lex has {X_lex.shape[0]}.")
+        if self.needs_tuned and (X_tuned is None or X_tuned.shape[0] != n_rows):
+            raise ValueError(
+                "this model was fitted with a fine-tuned encoder; its vectors of the rows are missing."
+            )
         Y_prob = np.zeros((n_rows, self.n_topics_), dtype=np.float32)
         if not self.n_topics_:
             return Y_prob
@@ -308,7 +416,8 @@ class TopicClassifier(BaseEstimator):
             stop = min(start + step, n_rows)
             part = _as_dense(X[start:stop])
             part_lex = X_lex[start:stop] if X_lex is not None else None
-            scores, cold = self._scores(part, part_lex)
+            part_tuned = X_tuned[start:stop] if self.needs_tuned else None
+            scores, cold = self._scores(part, part_lex, part_tuned)
             F = self._stack_features(scores, cold, self.log_prior_)
             Y_prob[start:stop] = _proba(F, self.coef_).reshape(stop - start, -1)
         return Y_prob
@@ -345,7 +454,7 @@ class TopicClassifier(BaseEstimator):
         if not k:
             return np.zeros(0)
         self._cold[1] = 1.0
-        _, similarities = self._learner_scores(pool_X, pool_lex)
+        similarities = self._similarities(pool_X, pool_lex)
         # A few rows tell little about the spread; ten more with a usual one steady it.
         self._cold[0] = [part.mean(axis=0) for part in similarities]
         spread = [np.sqrt((part.var(axis=0) * n + 10 * usual**2) / (n + 10)) for part, usual in
@@ -392,6 +501,8 @@ class TopicClassifier(BaseEstimator):
             "log_prior": self.log_prior_, "coef": self.coef_,
             "thresholds": self.thresholds_, "loo_proba": self.loo_proba_,
         }  # fmt: skip
+        if self._tuned_W is not None:
+            arrays |= {"tuned_W": self._tuned_W, "tuned_center": self._tuned_center}
         if self._T_lex is not None:
             arrays |= {
                 "idf": self._idf, "columns": self._columns, "T_lex_data": self._T_lex.data,
@@ -423,6 +534,9 @@ class TopicClassifier(BaseEstimator):
         model._cold_intercept = np.asarray(arrays["cold_intercept"])
         model.log_prior_, model.coef_ = np.asarray(arrays["log_prior"]), np.asarray(arrays["coef"])
         model.thresholds_, model.loo_proba_ = np.asarray(arrays["thresholds"]), np.asarray(arrays["loo_proba"])
+        model._tuned_W = model._tuned_center = None
+        if "tuned_W" in arrays:
+            model._tuned_W, model._tuned_center = np.asarray(arrays["tuned_W"]), np.asarray(arrays["tuned_center"])
         model._T_lex = None
         if "idf" in arrays:
             model._idf, model._columns = np.asarray(arrays["idf"]), np.asarray(arrays["columns"])
@@ -495,6 +609,9 @@ MAX_SHARE_PER_TOPIC = 0.35
 # Fitted once to the three data sets together at 5 to 300 reviews; fitted to two of them, the third gets the
 # same F1 within a point (docs/learning.md).
 COEF_START = np.array([-0.6, 0.75, 0.45, 1.0, -0.2, 0.7, 0.5, 0.7, 0.2, 0.4, 0.4, 1.2, 0.2, 0.5, 0.4])
+# With a fine-tuned encoder the first three learners count half, and its two take the other half.
+COEF_START_TUNED = np.concatenate([COEF_START[:3], 0.5 * COEF_START[3:], 2 * [1.25, 0.3, 0.5, 0.4]])
+HEAD_SCALE = 8.0  # brings the head's log-odds to the size of the other learners' scores
 COEF_COLD = np.array([0.0, 1.0] + 13 * [0.0])
 COEF_PENALTY = 0.1
 COEF_PENALTY_FEW = 40.0  # divided by the number of reviewed assignments

@@ -80,6 +80,15 @@ class Encoder:
         self._use_bfloat16 = self._bfloat16_pays() if use_bfloat16 is None else use_bfloat16
 
     @property
+    def model(self) -> Any:
+        """The sentence-transformers model, for fine-tuning."""
+        return self._model
+
+    @property
+    def use_bfloat16(self) -> bool:
+        return self._use_bfloat16
+
+    @property
     def key(self) -> str:
         return f"{self.name}/{self.version}/torch-{'bf16' if self._use_bfloat16 else 'f32'}"
 
@@ -205,6 +214,26 @@ class Encoder:
     def _forward(self, batch: list[list[int]]) -> np.ndarray:
         import torch
 
+        features = self.pad(batch)
+        device = self._model.device
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self._use_bfloat16):
+            vectors = self._model(features)["sentence_embedding"]
+        vectors = vectors.float().cpu().numpy()
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+    def tokenize(self, texts: Sequence[str], *, max_tokens: int) -> list[list[int]]:
+        """Return the token numbers of texts with the special tokens around them, cut to `max_tokens`."""
+        room = min(max_tokens, self._window) - len(self._prefix) - len(self._suffix)
+        ids = self._tokenizer(
+            [_clean(text) for text in texts], add_special_tokens=False, truncation=True, max_length=room,
+            verbose=False, return_attention_mask=False, return_token_type_ids=False,
+        )["input_ids"] if len(texts) else []  # fmt: skip
+        return [self._prefix + list(part) + self._suffix for part in ids]
+
+    def pad(self, batch: list[list[int]]) -> dict[str, Any]:
+        """Return what the model reads: token numbers filled up to the longest, and which of them count."""
+        import torch
+
         length = max(len(ids) for ids in batch)
         input_ids = np.full((len(batch), length), self._pad_id, dtype=np.int64)
         mask = np.zeros((len(batch), length), dtype=np.int64)
@@ -218,10 +247,7 @@ class Encoder:
         }
         if self._wants_token_types:
             features["token_type_ids"] = torch.zeros_like(features["input_ids"])
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self._use_bfloat16):
-            vectors = self._model(features)["sentence_embedding"]
-        vectors = vectors.float().cpu().numpy()
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return features
 
     def _bfloat16_pays(self) -> bool:
         """Whether to compute in bfloat16: the processor must have it, and a short test must not speak against it.
