@@ -6,6 +6,7 @@ Pure numpy, scipy and scikit-learn; knows nothing of Django and loads torch only
 
 from finetune.engine.classifier import TopicClassifier
 from finetune.engine.encoder import Encoder, WeightsDamagedError, WeightsMissingError
+from finetune.engine.explain import Explanation, Neighbour, Part, explain, nearest_rows
 from finetune.engine.lexical import N_LEXICAL_FEATURES, lexical_features
 from finetune.engine.query import QueryStrategy
 from finetune.engine.scoring import (
@@ -34,6 +35,9 @@ __all__ = [
     "AiScore",
     "Clauses",
     "Encoder",
+    "Explanation",
+    "Neighbour",
+    "Part",
     "QueryStrategy",
     "SentimentClassifier",
     "TopicClassifier",
@@ -45,8 +49,10 @@ __all__ = [
     "audit_score",
     "certainty",
     "expected_f1",
+    "explain",
     "lexical_features",
     "measured_f1",
+    "nearest_rows",
     "overall_sentiment",
     "read_clauses",
     "sentiment_features",
