@@ -27,11 +27,14 @@ from finetune.engine.sentiment import (
     sentiment_features,
     text_sentiment,
 )
+from finetune.engine.suspects import MISSING, WRONG, Suspects, suspect_rows, suspects
 from finetune.engine.topics import TopicSpec, topic_prompt
 
 __all__ = [
+    "MISSING",
     "N_LEXICAL_FEATURES",
     "TOO_FEW_ROWS",
+    "WRONG",
     "AiScore",
     "Clauses",
     "Encoder",
@@ -40,6 +43,7 @@ __all__ = [
     "Part",
     "QueryStrategy",
     "SentimentClassifier",
+    "Suspects",
     "TopicClassifier",
     "TopicSpec",
     "WeightsDamagedError",
@@ -56,6 +60,8 @@ __all__ = [
     "overall_sentiment",
     "read_clauses",
     "sentiment_features",
+    "suspect_rows",
+    "suspects",
     "text_sentiment",
     "topic_prompt",
 ]
