@@ -7,8 +7,9 @@ What is exact and what is not. Log-odds are compared, as the classifier gives th
 features is exact: it is what the classifier would say of those features. The sentence vector cannot be made
 again without its encoder, so it stays as it is while words are taken out; a word's part in the *meaning* is not in
 its contribution but in the share "meaning of the whole text". The contributions of single words are therefore
-each one's own effect: they do not add up to the share of the words (two words can carry the same thing). The
-shares do add up: `base + words_share + meaning_share == log_odds`.
+each one's own effect: they do not add up to the share of the words (two words can carry the same thing), and
+words whose only effect is to make a text longer are left out. The shares do add up:
+`base + words_share + meaning_share == log_odds`.
 """
 
 from __future__ import annotations
@@ -152,7 +153,8 @@ def explain(
     words = located_words(text)
     row = _Row(words)
     background = background[: row.max_units // 2][:MAX_BACKGROUND] if len(background) else x[None, :]
-    stages = _stages(words, row.max_units)
+    types = _types(words)
+    stages = _stages(types, len(words), row.max_units)
     n = len(background)
     # One call: the row itself, without words, with other vectors, with other vectors and without words, variants.
     X = np.concatenate([x[None, :], x[None, :], background, background])
@@ -164,14 +166,21 @@ def explain(
     words_only, base = odds[2 : 2 + n].mean(), odds[2 + n : 2 + 2 * n].mean()
     contributions = full - odds[2 + 2 * n :]
 
-    types = _types(words)
+    second = [row.only(types)]
     if len(types) > len(stages):  # a long text: look closer where something happened
         types = _within(stages, contributions, types, row.max_units)
-        closer = np.repeat(x[None, :], len(types), axis=0)
-        contributions = full - _log_odds(classifier.predict_proba(closer, row.without(types))[:, topic])
+        second = [row.only(types), row.without(types)]
+    again = sp.vstack(second).tocsr()
+    odds = _log_odds(classifier.predict_proba(np.repeat(x[None, :], again.shape[0], axis=0), again)[:, topic])
+    alone = odds[: len(types)] - meaning_only
+    if len(second) > 1:
+        contributions = full - odds[len(types) :]
+    # Word features are divided by the text's length: a word that nobody has seen only makes the others weaker,
+    # and without it they would be stronger. That is no reason; what counts speaks the same way by itself.
+    agrees = (np.sign(alone) == np.sign(contributions)) & (np.abs(alone) >= MIN_CONTRIBUTION)
     parts = [
         Part(tuple((words[i].start, words[i].end) for i in members), float(contribution))
-        for members, contribution in zip(types, contributions, strict=True)
+        for members, contribution in zip(types, np.where(agrees, contributions, 0.0), strict=True)
     ]
     return Explanation(
         probability=float(1.0 / (1.0 + np.exp(-full))),
@@ -243,23 +252,40 @@ class _Row:
         return int(np.clip(VARIANT_VALUES // max(1, len(self.columns)), MIN_UNITS, MAX_UNITS))
 
     def full(self) -> sp.csr_matrix:
-        return self._features(self.counts[None, :])
+        return self.without([[]])
 
     def without(self, units: Sequence[Sequence[int]]) -> sp.csr_matrix:
         """Return one row per unit: the text without the words that the unit names."""
+        chosen = self._chosen(units).tocoo()
+        values = np.repeat(_damped(self.counts)[None, :], len(units), axis=0)
+        values[chosen.row, chosen.col] = _damped(self.counts[chosen.col] - chosen.data)
+        indptr = np.arange(len(units) + 1) * len(self.columns)
+        return self._features(values.ravel(), np.tile(self.columns, len(units)), indptr)
+
+    def only(self, units: Sequence[Sequence[int]]) -> sp.csr_matrix:
+        """Return one row per unit: nothing but the words that the unit names."""
+        chosen = self._chosen(units)
+        chosen.sort_indices()
+        return self._features(_damped(chosen.data), self.columns[chosen.indices], chosen.indptr)
+
+    def _chosen(self, units: Sequence[Sequence[int]]) -> sp.csr_matrix:
+        """Return how much of each feature's count the units hold, (n_units, n_columns)."""
         numbers = np.repeat(np.arange(len(units)), [len(unit) for unit in units])
         members = np.array([i for unit in units for i in unit], dtype=np.int64)
-        chosen = sp.csr_matrix(
-            (np.ones(len(members)), (numbers, members)), shape=(len(units), self.shares.shape[0])
-        )
-        return self._features(self.counts[None, :] - (chosen @ self.shares).toarray())
+        shape = (len(units), self.shares.shape[0])
+        return (sp.csr_matrix((np.ones(len(members)), (numbers, members)), shape=shape) @ self.shares).tocsr()
 
-    def _features(self, counts: np.ndarray) -> sp.csr_matrix:
-        """Damp counts as `lexical_features` does; half a word pair, where the other word is out, counts half."""
-        damped = np.where(counts >= 1, 1.0 + np.log(np.maximum(counts, 1.0).astype(np.float32)), counts)
-        matrix = sp.csr_matrix(damped.astype(np.float32))
-        shape = (len(counts), N_LEXICAL_FEATURES)
-        return sp.csr_matrix((matrix.data, self.columns[matrix.indices], matrix.indptr), shape=shape)
+    def _features(self, values: np.ndarray, columns: np.ndarray, indptr: np.ndarray) -> sp.csr_matrix:
+        matrix = sp.csr_matrix((values, columns, indptr), shape=(len(indptr) - 1, N_LEXICAL_FEATURES))
+        matrix.eliminate_zeros()
+        return matrix
+
+
+def _damped(counts: np.ndarray) -> np.ndarray:
+    """Damp counts as `lexical_features` does; half a word pair, where the other word is out, counts half."""
+    return np.where(counts >= 1, 1.0 + np.log(np.maximum(counts, 1.0).astype(np.float32)), counts).astype(
+        np.float32
+    )
 
 
 def _types(words: Sequence[LocatedWord]) -> list[list[int]]:
@@ -270,12 +296,11 @@ def _types(words: Sequence[LocatedWord]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _stages(words: Sequence[LocatedWord], max_units: int) -> list[list[int]]:
+def _stages(types: list[list[int]], n_words: int, max_units: int) -> list[list[int]]:
     """Return what to take out first: each word, or of a long text runs of words next to each other."""
-    types = _types(words)
     if len(types) <= max_units:
         return types
-    return [list(part) for part in np.array_split(np.arange(len(words)), max_units)]
+    return [part.tolist() for part in np.array_split(np.arange(n_words), max_units)]
 
 
 def _within(runs, contributions, types, max_units) -> list[list[int]]:

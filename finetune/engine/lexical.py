@@ -117,10 +117,11 @@ def located_words(text: str) -> list[LocatedWord]:
     columns: dict[str, int] = {}
 
     def add(word: int, feature: str, share: float) -> None:
-        if feature not in columns:
+        column = columns.get(feature)
+        if column is None:
             hashed = murmurhash3_32(feature.encode("utf-8", "replace"), positive=True)
-            columns[feature] = hashed % N_LEXICAL_FEATURES
-        shares[word].append((columns[feature], share))
+            column = columns[feature] = hashed % N_LEXICAL_FEATURES
+        shares[word].append((column, share))
 
     def place(start: int, end: int) -> int:
         """Return the number of the piece to show for a token, a new one or the one before, made longer."""

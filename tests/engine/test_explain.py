@@ -141,6 +141,13 @@ def test_a_repeated_word_is_taken_out_everywhere(ask):
     assert [text[start:end] for start, end in part.spans] == ["Parcel", "parcel", "PARCEL"]
 
 
+def test_words_nobody_has_seen_do_not_speak_against(ask):
+    """They make the text longer and so the others weaker, which is no reason."""
+    text = "parcel zzyzx qwrtp"
+    explanation = ask(text)
+    assert words_of(text, explanation.words) == ["parcel"]
+
+
 @given(st.lists(st.sampled_from(["the parcel", "the price", "late", "👍", "staff was great,", "慢"]), max_size=8))
 @settings(max_examples=40, deadline=None)
 def test_shares_add_up_to_what_the_classifier_says(sample, fitted, ask, parts):
