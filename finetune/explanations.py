@@ -17,9 +17,9 @@ from projects.models import Column
 from rows.models import Verbatim
 from topics.models import Topic
 
-MAX_EXAMPLES = 2_000  # reviewed rows with the topic that are looked at, last reviewed first
+MAX_EXAMPLES = 1_000  # reviewed rows with the topic that are looked at, last reviewed first
 N_NEAREST = 3
-N_BACKGROUND = 24
+N_BACKGROUND = 16
 MIN_SHOWN = 0.1  # log-odds; a word that did less is not marked
 LEVELS = (0.15, 0.4, 0.75)  # share of the strongest word from which a word is marked weakly, clearly, strongly
 SHORT_TEXT = 200
@@ -102,15 +102,15 @@ def explain_assignment(*, verbatim: Verbatim, topic: Topic) -> AssignmentExplana
     if model is None or topic.pk not in model.topic_ids:
         return None
     # Vectors come from the table: the feature cache beside it belongs to the one process that writes it.
-    examples = list(_examples(verbatim, topic))
+    examples = _examples(verbatim, topic)
     others = list(_background(column, verbatim))
     own_digest = bytes(verbatim.digest)
-    digests = [own_digest, *(bytes(one.digest) for one in examples), *others]
+    digests = [own_digest, *(digest for _, digest in examples), *others]
     vectors = read_vectors(model.encoder, list(dict.fromkeys(digests)))
     if own_digest not in vectors:
         return None
     x = vectors[own_digest].astype(np.float32)
-    examples = [one for one in examples if bytes(one.digest) in vectors]
+    examples = [(pk, digest) for pk, digest in examples if digest in vectors]
     background = [vectors[digest] for digest in others if digest in vectors]
     explanation = explain(
         model.classifier,
@@ -121,7 +121,7 @@ def explain_assignment(*, verbatim: Verbatim, topic: Topic) -> AssignmentExplana
     )
     near = nearest_rows(
         x,
-        np.asarray([vectors[bytes(one.digest)] for one in examples], dtype=np.float32).reshape(-1, len(x)),
+        np.asarray([vectors[digest] for _, digest in examples], dtype=np.float32).reshape(-1, len(x)),
         n=N_NEAREST,
     )
     pieces, strongest, against = _mark(verbatim.text, explanation.words)
@@ -136,21 +136,23 @@ def explain_assignment(*, verbatim: Verbatim, topic: Topic) -> AssignmentExplana
         pieces=pieces,
         strongest=strongest,
         against=against,
-        examples=_with_texts([(examples[one.row], one.similarity) for one in near]),
+        examples=_with_texts([(examples[one.row][0], one.similarity) for one in near]),
         n_examples=len(examples),
     )
 
 
-def _examples(verbatim: Verbatim, topic: Topic) -> Iterator[Verbatim]:
-    """Return reviewed rows with the topic, one of each text, without the row itself and its duplicates."""
+def _examples(verbatim: Verbatim, topic: Topic) -> list[tuple[int, bytes]]:
+    """Return id and digest of reviewed rows with the topic, without the row itself and its duplicates.
+
+    Plain values, one row of each text: making a thousand objects of the model takes longer than all the rest.
+    """
     query = (
         Verbatim.objects.live(verbatim.column)
         .filter(is_reviewed=True, is_group_head=True, is_empty=False, assignments__topic=topic)
         .exclude(fingerprint=bytes(verbatim.fingerprint))
         .order_by("-reviewed_at", "-id")
-        .only("pk", "digest", "row_number")
     )
-    yield from query[:MAX_EXAMPLES]
+    return [(pk, bytes(digest)) for pk, digest in query.values_list("pk", "digest")[:MAX_EXAMPLES]]
 
 
 def _background(column: Column, verbatim: Verbatim) -> Iterator[bytes]:
@@ -163,13 +165,10 @@ def _background(column: Column, verbatim: Verbatim) -> Iterator[bytes]:
     yield from dict.fromkeys(digests[::step][:N_BACKGROUND])
 
 
-def _with_texts(near: Sequence[tuple[Verbatim, float]]) -> list[Example]:
-    texts = dict(Verbatim.objects.filter(pk__in=[one.pk for one, _ in near]).values_list("pk", "text"))
-    return [
-        Example(one.pk, one.row_number, _shortened(texts[one.pk]), similarity)
-        for one, similarity in near
-        if one.pk in texts
-    ]
+def _with_texts(near: Sequence[tuple[int, float]]) -> list[Example]:
+    rows = Verbatim.objects.filter(pk__in=[pk for pk, _ in near]).values_list("pk", "row_number", "text")
+    found = {pk: (number, _shortened(text)) for pk, number, text in rows}
+    return [Example(pk, *found[pk], similarity) for pk, similarity in near if pk in found]
 
 
 def _shortened(text: str) -> str:

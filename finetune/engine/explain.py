@@ -34,7 +34,7 @@ from finetune.engine.lexical import (
 MAX_UNITS = 64  # variants of the row in one call
 MIN_UNITS = 12
 VARIANT_VALUES = 60_000  # units x features of the text; long texts get fewer units, so that the time stays bounded
-MAX_BACKGROUND = 24  # other texts whose vectors stand for "any text"; fewer for long texts
+MAX_BACKGROUND = 16  # other texts whose vectors stand for "any text"; fewer for long texts
 MAX_CLAUSES = 24  # encoded again, where an encoder is at hand
 MIN_CONTRIBUTION = 0.005  # log-odds; less is rounding
 P_EDGE = 1e-6
