@@ -32,15 +32,18 @@ MAX_PROPOSALS = 10
 
 
 @dataclass
-class _Model:
+class LoadedModel:
+    """A version's classifiers, as they are kept in this process."""
+
     version_id: int
+    number: int
     encoder: str
     topic_ids: list[int]
     classifier: TopicClassifier
     sentiment: SentimentClassifier
 
 
-_models: OrderedDict[int, _Model] = OrderedDict()  # by column
+_models: OrderedDict[int, LoadedModel] = OrderedDict()  # by column
 _loading: set[int] = set()
 _lock = threading.Lock()
 
@@ -50,17 +53,7 @@ def proposals(column: Column, verbatim: Verbatim) -> list[tuple[int, float, int 
 
     Empty while no model is loaded and for texts that are not encoded yet.
     """
-    version_id = (
-        ModelVersion.objects.filter(column=column, state=VersionState.DEPLOYED)
-        .values_list("pk", flat=True)
-        .first()
-    )
-    if version_id is None:
-        return []
-    model = _models.get(column.pk)
-    if model is None or model.version_id != version_id:
-        _load(column.pk, version_id)
-        model = _models.get(column.pk)
+    model = model_of(column)
     if model is None:
         return []
     vector = (
@@ -71,7 +64,29 @@ def proposals(column: Column, verbatim: Verbatim) -> list[tuple[int, float, int 
     return [] if vector is None else _predict(model, verbatim.text, bytes(vector))
 
 
-def _predict(model: _Model, text: str, vector: bytes) -> list[tuple[int, float, int | None]]:
+def model_of(column: Column, *, wait: bool = False) -> LoadedModel | None:
+    """Return the model in use of a column; None where there is none, or it is still being loaded.
+
+    `wait`: load it here and now if need be (tens of milliseconds), for an answer somebody asked for.
+    """
+    version_id = (
+        ModelVersion.objects.filter(column=column, state=VersionState.DEPLOYED)
+        .values_list("pk", flat=True)
+        .first()
+    )
+    if version_id is None:
+        return None
+    model = _models.get(column.pk)
+    if model is None or model.version_id != version_id:
+        if wait:
+            _load_now(column.pk, version_id)
+        else:
+            _load(column.pk, version_id)
+        model = _models.get(column.pk)
+    return model
+
+
+def _predict(model: LoadedModel, text: str, vector: bytes) -> list[tuple[int, float, int | None]]:
     X = np.frombuffer(vector, dtype=VECTOR_TYPE).astype(np.float32)[None, :]
     Y_prob = model.classifier.predict_proba(X, lexical_features([text]))[0]
     likely = np.argsort(-Y_prob, kind="stable")[:MAX_PROPOSALS]
@@ -101,9 +116,16 @@ def _load(column_id: int, version_id: int) -> None:
             return
         _loading.add(column_id)
     if settings.LOAD_MODELS_IN_THREADS:
-        threading.Thread(target=_load_now, args=(column_id, version_id), daemon=True).start()
+        threading.Thread(target=_load_in_thread, args=(column_id, version_id), daemon=True).start()
     else:
         _load_now(column_id, version_id)
+
+
+def _load_in_thread(column_id: int, version_id: int) -> None:
+    try:
+        _load_now(column_id, version_id)
+    finally:
+        connection.close()
 
 
 def _load_now(column_id: int, version_id: int) -> None:
@@ -111,7 +133,7 @@ def _load_now(column_id: int, version_id: int) -> None:
         version = ModelVersion.objects.get(pk=version_id)
         loaded = version_load(version)
         if loaded is not None:
-            model = _Model(version.pk, version.encoder, list(version.topic_ids), *loaded)
+            model = LoadedModel(version.pk, version.number, version.encoder, list(version.topic_ids), *loaded)
             with _lock:
                 _models[column_id] = model
                 _models.move_to_end(column_id)
@@ -124,8 +146,6 @@ def _load_now(column_id: int, version_id: int) -> None:
     finally:
         with _lock:
             _loading.discard(column_id)
-        if settings.LOAD_MODELS_IN_THREADS:
-            connection.close()
 
 
 def forget_models() -> None:

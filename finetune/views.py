@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import trigger_client_event
 
 from finetune import selectors, services
+from finetune.explanations import explain_assignment
 from projects.models import Column, JobState, Role
 from projects.selectors import get_column_for_admin, get_column_for_read
 from projects.views.notices import undo_toast
+from rows.selectors import get_verbatim, topic_list
 
 RED_LINE = 50  # topics below it are the ones to review (specification S6.2)
 
@@ -110,3 +112,20 @@ def ai_update(request: HttpRequest, column_id: int) -> HttpResponse:
     column = get_column_for_admin(request.user, column_id)
     services.update_by_hand(column=column, user=request.user)
     return _render_status(request, column, "")
+
+
+@require_safe
+def assignment_why(request: HttpRequest, column_id: int, verbatim_id: int, topic_id: int) -> HttpResponse:
+    """Show why a row has a topic: its words, what they and the whole text added, the nearest reviewed rows."""
+    column = get_column_for_read(request.user, column_id)
+    verbatim = get_verbatim(column=column, verbatim_id=verbatim_id)
+    topic = topic_list(column=column).filter(pk=topic_id).first()
+    if topic is None:
+        raise Http404("No such topic.")
+    context = {
+        "column": column,
+        "verbatim": verbatim,
+        "topic": topic,
+        "explanation": explain_assignment(verbatim=verbatim, topic=topic),
+    }
+    return render(request, "finetune/_why.html", context)

@@ -127,6 +127,7 @@ RULES: dict[str, Rule] = {
     "finetune:ai_score": Rule(VIEWER),
     "finetune:ai_switch": Rule(None, ADMIN),
     "finetune:ai_update": Rule(None, ADMIN),
+    "finetune:assignment_why": Rule(VIEWER),
 }
 
 

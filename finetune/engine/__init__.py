@@ -6,6 +6,7 @@ Pure numpy, scipy and scikit-learn; knows nothing of Django and loads torch only
 
 from finetune.engine.classifier import TopicClassifier
 from finetune.engine.encoder import Encoder, WeightsDamagedError, WeightsMissingError
+from finetune.engine.explain import Explanation, Neighbour, Part, explain, nearest_rows
 from finetune.engine.lexical import N_LEXICAL_FEATURES, lexical_features
 from finetune.engine.query import QueryStrategy
 from finetune.engine.scoring import (
@@ -26,16 +27,23 @@ from finetune.engine.sentiment import (
     sentiment_features,
     text_sentiment,
 )
+from finetune.engine.suspects import MISSING, WRONG, Suspects, suspect_rows, suspects
 from finetune.engine.topics import TopicSpec, topic_prompt
 
 __all__ = [
+    "MISSING",
     "N_LEXICAL_FEATURES",
     "TOO_FEW_ROWS",
+    "WRONG",
     "AiScore",
     "Clauses",
     "Encoder",
+    "Explanation",
+    "Neighbour",
+    "Part",
     "QueryStrategy",
     "SentimentClassifier",
+    "Suspects",
     "TopicClassifier",
     "TopicSpec",
     "WeightsDamagedError",
@@ -45,11 +53,15 @@ __all__ = [
     "audit_score",
     "certainty",
     "expected_f1",
+    "explain",
     "lexical_features",
     "measured_f1",
+    "nearest_rows",
     "overall_sentiment",
     "read_clauses",
     "sentiment_features",
+    "suspect_rows",
+    "suspects",
     "text_sentiment",
     "topic_prompt",
 ]

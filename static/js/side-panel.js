@@ -1,7 +1,8 @@
 // The right third: tabs, or one row when a row is opened.
 // <side-panel><div data-tabs>…</div><div id="row-panel" data-row-panel hidden></div></side-panel>
 // Listens for "row-open" {id, url}. In the panel: [data-close-row], Escape, Ctrl/Cmd+Enter = review and next
-// (the button [data-review-next]), [data-step="1"] / [data-step="-1"] for the neighbours.
+// (the button [data-review-next]), [data-step="1"] / [data-step="-1"] for the neighbours,
+// <a data-open-row="12" href="/…/rows/12/"> for another row.
 // The row's form saves by itself after a change ("lines-changed" → "save-row"); see rows/_row_panel.html.
 
 import { activate, load, onSettled } from "./htmx-config.js";
@@ -33,6 +34,12 @@ class SidePanel extends HTMLElement {
       if (event.target.closest("[data-close-row]")) this.close();
       const step = event.target.closest("[data-step]");
       if (step) this.step(Number(step.dataset.step));
+      const link = event.target.closest("[data-open-row]");
+      if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+        event.preventDefault();
+        this.feed?.mark(link.dataset.openRow);
+        this.open({ id: link.dataset.openRow, url: link.getAttribute("href") });
+      }
     });
     this.addEventListener("lines-changed", () => this.save());
     this.next = () => this.step(1);
