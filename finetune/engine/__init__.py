@@ -11,6 +11,7 @@ from finetune.engine.query import QueryStrategy
 from finetune.engine.scoring import (
     TOO_FEW_ROWS,
     AiScore,
+    ExpectedCounts,
     ai_score,
     assign,
     audit_score,
@@ -34,6 +35,7 @@ __all__ = [
     "AiScore",
     "Clauses",
     "Encoder",
+    "ExpectedCounts",
     "QueryStrategy",
     "SentimentClassifier",
     "TopicClassifier",

@@ -66,16 +66,59 @@ def expected_f1(Y_prob: np.ndarray, Y_hat: np.ndarray, *, average: str | None = 
     """
     if average not in ("weighted", "micro", None):
         raise ValueError(f'average must be "weighted", "micro" or None, got {average!r}.')
-    expected = Y_prob.sum(axis=0, dtype=np.float64)
-    true_positive = np.einsum("ij,ij->j", Y_prob, Y_hat, dtype=np.float64)
-    assigned = Y_hat.sum(axis=0, dtype=np.float64)
-    total = expected + assigned
-    if average == "micro":
-        return float(2 * true_positive.sum() / total.sum()) if total.sum() > 0 else 0.0
-    f1 = np.divide(2 * true_positive, total, out=np.zeros_like(total), where=total > 0)
-    if average is None:
-        return f1
-    return float(f1 @ expected / expected.sum()) if expected.sum() > 0 else 0.0
+    return ExpectedCounts(Y_prob.shape[1]).add(Y_prob, Y_hat).f1(average)
+
+
+class ExpectedCounts:
+    """What an expected F1 is made of, added up block by block: a pool of any size needs no matrix of its size.
+
+    Attributes
+    ----------
+    n_rows : int
+    expected : ndarray of shape (n_topics,)
+        Sum of the probabilities.
+    true_positive : ndarray of shape (n_topics,)
+        Sum of the probabilities where the topic is assigned.
+    count : int ndarray of shape (n_topics,)
+        Rows that are assigned the topic.
+    """
+
+    def __init__(self, n_topics: int):
+        self.n_rows = 0
+        self.expected = np.zeros(n_topics)
+        self.true_positive = np.zeros(n_topics)
+        self.count = np.zeros(n_topics, dtype=np.int64)
+
+    def add(self, Y_prob: np.ndarray, Y_hat: np.ndarray) -> ExpectedCounts:
+        """Add a block of rows, both arrays of shape (n_rows, n_topics); returns itself."""
+        self.n_rows += len(Y_prob)
+        self.expected += Y_prob.sum(axis=0, dtype=np.float64)
+        self.true_positive += np.sum(Y_prob, axis=0, dtype=np.float64, where=np.asarray(Y_hat, dtype=bool))
+        self.count += np.count_nonzero(Y_hat, axis=0)
+        return self
+
+    def f1(self, average: str | None = "weighted"):
+        """Return what `expected_f1` says of all blocks."""
+        total = self.expected + self.count
+        if average == "micro":
+            return float(2 * self.true_positive.sum() / total.sum()) if total.sum() > 0 else 0.0
+        f1 = np.divide(2 * self.true_positive, total, out=np.zeros_like(total), where=total > 0)
+        if average is None:
+            return f1
+        return float(f1 @ self.expected / self.expected.sum()) if self.expected.sum() > 0 else 0.0
+
+    def ai_score(self, *, min_rows: int = MIN_ROWS_FOR_SCORE) -> AiScore:
+        """Return what `ai_score` says of all blocks."""
+        n_topics = len(self.count)
+        if self.expected.sum() <= 0:
+            empty = np.full(n_topics, np.nan)
+            return AiScore(float("nan"), empty, self.count, empty.copy(), (TOO_FEW_ROWS,) * n_topics)
+        score, topic_score = 100.0 * self.f1(), 100.0 * self.f1(None)
+        too_few = (self.count < min_rows) & (self.expected < min_rows)
+        topic_score[too_few] = np.nan
+        influence = (topic_score - score) * self.count / max(1, self.count.sum())
+        reasons = tuple(TOO_FEW_ROWS if few else "" for few in too_few)
+        return AiScore(score, topic_score, self.count, influence, reasons)
 
 
 def certainty(Y_prob: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
@@ -142,18 +185,7 @@ def ai_score(Y_prob: np.ndarray, Y_hat: np.ndarray, *, min_rows: int = MIN_ROWS_
     min_rows : int, default=5
         A topic with fewer assigned rows and fewer expected rows gets no score of its own.
     """
-    Y_hat = np.asarray(Y_hat, dtype=bool)
-    count = Y_hat.sum(axis=0)
-    expected = Y_prob.sum(axis=0, dtype=np.float64)
-    if not Y_hat.size or expected.sum() <= 0:
-        empty = np.full(Y_hat.shape[1], np.nan)
-        return AiScore(float("nan"), empty, count, empty.copy(), (TOO_FEW_ROWS,) * Y_hat.shape[1])
-    score = 100.0 * expected_f1(Y_prob, Y_hat)
-    topic_score = 100.0 * expected_f1(Y_prob, Y_hat, average=None)
-    too_few = (count < min_rows) & (expected < min_rows)
-    topic_score[too_few] = np.nan
-    influence = (topic_score - score) * count / max(1, count.sum())
-    return AiScore(score, topic_score, count, influence, tuple(TOO_FEW_ROWS if few else "" for few in too_few))
+    return ExpectedCounts(Y_prob.shape[1]).add(Y_prob, Y_hat).ai_score(min_rows=min_rows)
 
 
 def measured_f1(Y: np.ndarray, Y_hat: np.ndarray, *, average: str = "weighted") -> float:
