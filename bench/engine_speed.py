@@ -2,8 +2,8 @@
 
     python bench/engine_speed.py ../shared/data/scale-airbnb-albany.csv.gz --output bench/results/engine_speed.json
 
-Every case runs in a process of its own: fit, probabilities of all rows, thresholds, certainty and AI score, with 50
-topics. Features are read as `finetune/features.py` reads them: float16 vectors and lexical features, both
+Every case runs in a process of its own: fit, probabilities of all rows, thresholds, certainty and AI score, with
+50 topics. Features are read as `finetune/features.py` reads them: float16 vectors and lexical features, both
 memory-mapped. Rows are predicted block by block; nothing of shape (n_rows, n_topics) is kept.
 
 The words are those of the data set's texts, repeated under new row numbers. **The vectors are random** unit
@@ -183,7 +183,9 @@ def main() -> None:
     parser.add_argument("--max-rows", type=int, default=1_000_000, help="leave out larger cases")
     parser.add_argument("--output", type=Path, help="JSON file")
     parser.add_argument("--profile", action="store_true", help="with --case: print where the time goes")
-    parser.add_argument("--case", type=int, nargs=2, metavar=("ROWS", "REVIEWS"), help="run one case in this process")
+    parser.add_argument(
+        "--case", type=int, nargs=2, metavar=("ROWS", "REVIEWS"), help="run one case in this process"
+    )
     options = parser.parse_args()
     if options.case:
         if options.profile:
