@@ -115,7 +115,7 @@ def check_model(model, X, X_lex, n, k):
     assert (model.loo_proba_.shape, model.loo_proba_.dtype) == ((n, k), np.float32)
     assert np.isfinite(model.loo_proba_).all()
     assert (model.thresholds_.shape, model.thresholds_.dtype) == ((k,), np.float32)
-    low, high = np.float32(THRESHOLD_RANGE)
+    low, high = np.array(THRESHOLD_RANGE, dtype=np.float32)
     assert ((model.thresholds_ >= low) & (model.thresholds_ <= high)).all()
     words = model.topic_words()
     assert words.shape == (k, N_LEXICAL_FEATURES)
@@ -276,8 +276,8 @@ def cases(names, *, failing, reason):
     cases(
         [*WRONG_SHAPES, *WRONG_VALUES],
         failing={
-            "rows of X_lex", "rows of label_X_lex", "columns of pool_X", "X of one dimension", "words of rows alone",
-            "weight inf", "X with nan", "X with inf", "label_X with nan", "pool_X with inf",
+            "rows of X_lex", "rows of label_X_lex", "columns of pool_X", "X of one dimension",
+            "words of rows alone", "weight inf", "X with nan", "X with inf", "label_X with nan", "pool_X with inf",
         },
         reason="TopicClassifier.fit does not check words, pool and finite numbers, or names another array",
     ),
@@ -327,7 +327,7 @@ probabilities = hnp.arrays(
 def test_scores_and_thresholds_stay_in_their_ranges(Y_prob, n_shared, seed):
     thresholds = best_thresholds(Y_prob, n_shared=n_shared)
     assert thresholds.dtype == np.float32
-    low, high = np.float32(THRESHOLD_RANGE)
+    low, high = np.array(THRESHOLD_RANGE, dtype=np.float32)
     assert ((thresholds >= low) & (thresholds <= high)).all()
     rng = np.random.default_rng(seed)
     topics = rng.permutation(Y_prob.shape[1])
@@ -441,7 +441,7 @@ def test_rows_to_review_are_distinct_free_and_the_same_again(sure, n, seed, audi
     np.testing.assert_array_equal(again[1], is_audit)
 
 
-WRONG_QUERIES = {
+WRONG_QUERIES: dict[str, dict] = {
     "share above 1": {"audit_share": 1.01},
     "share nan": {"audit_share": np.nan},
     "negative n": {"n": -1},
@@ -465,7 +465,7 @@ WRONG_QUERIES = {
     ),
 )  # fmt: skip
 def test_wrong_input_to_a_query_is_a_value_error(change):
-    arguments = {"certainty": np.linspace(0, 1, 10), "n": 3}
+    arguments: dict = {"certainty": np.linspace(0, 1, 10), "n": 3}
     with pytest.raises(ValueError):
         QueryStrategy().select(**(arguments | WRONG_QUERIES[change]))
 
@@ -581,7 +581,7 @@ def test_a_sentiment_model_without_topics_is_no_error():
     assert stored_and_loaded(model).n_topics_ == 0
 
 
-WRONG_MOODS = {
+WRONG_MOODS: dict[str, dict] = {
     "sentiment of 2": {"assignments": [[0, 0, 2]]},
     "topic that is not there": {"assignments": [[0, 5, 1]]},
     "topic before the first": {"assignments": [[0, -1, 1]]},
@@ -598,7 +598,7 @@ WRONG_MOODS = {
 
 @pytest.mark.parametrize("change", WRONG_MOODS)
 def test_wrong_input_to_sentiment_is_a_value_error(change):
-    arguments = {
+    arguments: dict = {
         "texts": ["good", "bad", "late"], "X": np.ones((3, 4)), "label_X": np.ones((2, 4)),
         "assignments": [[0, 0, 1], [1, 1, -1], [2, 0, 0], [0, 1, 0]],
     }  # fmt: skip
