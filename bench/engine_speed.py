@@ -10,8 +10,8 @@ The words are those of the data set's texts, repeated under new row numbers. **T
 vectors, so that no encoder is needed: times and memory are right, probabilities say nothing about quality. The
 features are made once (a few minutes, 1.4 kB per row) and kept in `--cache`.
 
-The peak counts the pages of the mapped files that were read, which the system may take back at any time; the column
-after it does not.
+The peak counts the pages of the mapped files that were read, which the system may take back at any time; the
+column after it does not.
 """
 
 from __future__ import annotations
