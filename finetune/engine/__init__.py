@@ -12,6 +12,7 @@ from finetune.engine.query import QueryStrategy
 from finetune.engine.scoring import (
     TOO_FEW_ROWS,
     AiScore,
+    ExpectedCounts,
     ai_score,
     assign,
     audit_score,
@@ -38,6 +39,7 @@ __all__ = [
     "AiScore",
     "Clauses",
     "Encoder",
+    "ExpectedCounts",
     "Explanation",
     "Neighbour",
     "Part",

@@ -78,6 +78,7 @@ class Encoder:
         self._pad_id = int(self._tokenizer.pad_token_id or 0)
         self._wants_token_types = "token_type_ids" in self._tokenizer.model_input_names
         self._use_bfloat16 = self._bfloat16_pays() if use_bfloat16 is None else use_bfloat16
+        self._choose_attention()
 
     @property
     def model(self) -> Any:
@@ -248,6 +249,17 @@ class Encoder:
         if self._wants_token_types:
             features["token_type_ids"] = torch.zeros_like(features["input_ids"])
         return features
+
+    def _choose_attention(self) -> None:
+        """On a processor in bfloat16 plain products are a tenth faster than the fused attention, in batches as
+        small as ours; in float32 the fused one is faster and stays.
+        """
+        try:
+            network = self._model[0].auto_model
+        except (TypeError, LookupError, AttributeError):  # not built from a transformer
+            return
+        if self._use_bfloat16 and self._model.device.type == "cpu" and hasattr(network, "set_attn_implementation"):
+            network.set_attn_implementation("eager")
 
     def _bfloat16_pays(self) -> bool:
         """Whether to compute in bfloat16: the processor must have it, and a short test must not speak against it.

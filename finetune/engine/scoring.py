@@ -8,6 +8,7 @@ import numpy as np
 
 THRESHOLD_RANGE = (0.05, 0.95)
 MIN_ROWS_FOR_SCORE = 5
+CHUNK_VALUES = 200_000  # worked on at once: under a megabyte, so that it stays in the cache
 TOO_FEW_ROWS = "too few rows"
 
 
@@ -26,26 +27,53 @@ def best_thresholds(Y_prob: np.ndarray, *, n_shared: float = 5.0) -> np.ndarray:
     thresholds : ndarray of shape (n_topics,), float32
         In [0.05, 0.95]; 0.5 if there are no rows.
 
+    Raises
+    ------
+    ValueError
+        If `Y_prob` has not two dimensions or holds nan, or `n_shared` is negative.
+
     References
     ----------
     Lipton, Elkan and Naryanaswamy (2014), "Optimal thresholding of classifiers to maximize F1 measure".
     """
+    if Y_prob.ndim != 2:
+        raise ValueError(f"Y_prob must have two dimensions, got {Y_prob.ndim}.")
+    if n_shared < 0:
+        raise ValueError(f"n_shared must not be negative, got {n_shared}.")
     n_rows, n_topics = Y_prob.shape
     if not n_rows or not n_topics:
         return np.full(n_topics, 0.5, dtype=np.float32)
-    ordered = -np.sort(-Y_prob.astype(np.float64), axis=0)
-    expected = ordered.sum(axis=0)
-    f1 = 2 * np.cumsum(ordered, axis=0) / (np.arange(1, n_rows + 1)[:, None] + expected)
-    own = ordered[f1.argmax(axis=0), np.arange(n_topics)]
-    flat = -np.sort(-ordered, axis=None)
-    shared = flat[(2 * np.cumsum(flat) / (np.arange(1, flat.size + 1) + flat.sum())).argmax()]
-    thresholds = (expected * own + n_shared * shared) / (expected + n_shared)
+    ordered = np.sort(Y_prob, axis=0)[::-1]
+    expected = ordered.sum(axis=0, dtype=np.float64)
+    if not np.isfinite(expected).all():
+        raise ValueError("Y_prob must hold numbers in [0, 1] only.")
+    f1 = 2 * np.cumsum(ordered, axis=0, dtype=np.float64)
+    f1 /= np.arange(1, n_rows + 1)[:, None] + expected
+    own = ordered[f1.argmax(axis=0), np.arange(n_topics)].astype(np.float64)
+    flat = np.sort(ordered, axis=None)[::-1]
+    f1 = 2 * np.cumsum(flat, dtype=np.float64)
+    f1 /= np.arange(1, flat.size + 1) + expected.sum()
+    shared = float(flat[f1.argmax()])
+    weight = expected + n_shared
+    thresholds = np.divide(expected * own + n_shared * shared, weight, out=own, where=weight > 0)
     return np.clip(thresholds, *THRESHOLD_RANGE).astype(np.float32)
 
 
 def assign(Y_prob: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     """Return which topics each row gets, bool of shape (n_rows, n_topics)."""
-    return Y_prob >= np.asarray(thresholds, dtype=np.float32)[None, :]
+    return Y_prob >= _one_per_topic(thresholds, Y_prob)
+
+
+def _one_per_topic(thresholds: np.ndarray, Y_prob: np.ndarray) -> np.ndarray:
+    cut = np.asarray(thresholds, dtype=np.float32)
+    if Y_prob.ndim != 2 or cut.shape != Y_prob.shape[1:]:
+        raise ValueError(f"{cut.size} thresholds do not fit probabilities of shape {Y_prob.shape}.")
+    return cut
+
+
+def _of_same_rows(Y: np.ndarray, Y_hat: np.ndarray) -> None:
+    if Y.ndim != 2 or Y.shape != Y_hat.shape:
+        raise ValueError(f"both arrays must be (n_rows, n_topics), got {Y.shape} and {Y_hat.shape}.")
 
 
 def expected_f1(Y_prob: np.ndarray, Y_hat: np.ndarray, *, average: str | None = "weighted"):
@@ -66,16 +94,68 @@ def expected_f1(Y_prob: np.ndarray, Y_hat: np.ndarray, *, average: str | None = 
     """
     if average not in ("weighted", "micro", None):
         raise ValueError(f'average must be "weighted", "micro" or None, got {average!r}.')
-    expected = Y_prob.sum(axis=0, dtype=np.float64)
-    true_positive = np.einsum("ij,ij->j", Y_prob, Y_hat, dtype=np.float64)
-    assigned = Y_hat.sum(axis=0, dtype=np.float64)
-    total = expected + assigned
-    if average == "micro":
-        return float(2 * true_positive.sum() / total.sum()) if total.sum() > 0 else 0.0
-    f1 = np.divide(2 * true_positive, total, out=np.zeros_like(total), where=total > 0)
-    if average is None:
-        return f1
-    return float(f1 @ expected / expected.sum()) if expected.sum() > 0 else 0.0
+    return ExpectedCounts(Y_prob.shape[1]).add(Y_prob, Y_hat).f1(average)
+
+
+class ExpectedCounts:
+    """What an expected F1 is made of, added up block by block: a pool of any size needs no matrix of its size.
+
+    Attributes
+    ----------
+    n_rows : int
+    expected : ndarray of shape (n_topics,)
+        Sum of the probabilities.
+    true_positive : ndarray of shape (n_topics,)
+        Sum of the probabilities where the topic is assigned.
+    count : int ndarray of shape (n_topics,)
+        Rows that are assigned the topic.
+    """
+
+    def __init__(self, n_topics: int):
+        self.n_rows = 0
+        self.expected = np.zeros(n_topics)
+        self.true_positive = np.zeros(n_topics)
+        self.count = np.zeros(n_topics, dtype=np.int64)
+
+    def add(self, Y_prob: np.ndarray, Y_hat: np.ndarray) -> ExpectedCounts:
+        """Add a block of rows, both arrays of shape (n_rows, n_topics); returns itself.
+
+        Raises
+        ------
+        ValueError
+            If the shapes differ or `Y_prob` holds nan.
+        """
+        _of_same_rows(Y_prob, Y_hat)
+        self.n_rows += len(Y_prob)
+        self.expected += Y_prob.sum(axis=0, dtype=np.float64)
+        if not np.isfinite(self.expected).all():
+            raise ValueError("Y_prob must hold numbers in [0, 1] only.")
+        self.true_positive += np.sum(Y_prob, axis=0, dtype=np.float64, where=np.asarray(Y_hat, dtype=bool))
+        self.count += np.count_nonzero(Y_hat, axis=0)
+        return self
+
+    def f1(self, average: str | None = "weighted"):
+        """Return what `expected_f1` says of all blocks."""
+        total = self.expected + self.count
+        if average == "micro":
+            return float(2 * self.true_positive.sum() / total.sum()) if total.sum() > 0 else 0.0
+        f1 = np.divide(2 * self.true_positive, total, out=np.zeros_like(total), where=total > 0)
+        if average is None:
+            return f1
+        return float(f1 @ self.expected / self.expected.sum()) if self.expected.sum() > 0 else 0.0
+
+    def ai_score(self, *, min_rows: int = MIN_ROWS_FOR_SCORE) -> AiScore:
+        """Return what `ai_score` says of all blocks."""
+        n_topics = len(self.count)
+        if self.expected.sum() <= 0:
+            empty = np.full(n_topics, np.nan)
+            return AiScore(float("nan"), empty, self.count, empty.copy(), (TOO_FEW_ROWS,) * n_topics)
+        score, topic_score = 100.0 * self.f1(), 100.0 * self.f1(None)
+        too_few = (self.count < min_rows) & (self.expected < min_rows)
+        topic_score[too_few] = np.nan
+        influence = (topic_score - score) * self.count / max(1, self.count.sum())
+        reasons = tuple(TOO_FEW_ROWS if few else "" for few in too_few)
+        return AiScore(score, topic_score, self.count, influence, reasons)
 
 
 def certainty(Y_prob: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
@@ -94,14 +174,16 @@ def certainty(Y_prob: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     certainty : ndarray of shape (n_rows,), float32
         In [0, 1]. 0 = on the threshold, review first. Without topics everything is certain: 1.
     """
+    cut = _one_per_topic(thresholds, Y_prob)
     n_rows, n_topics = Y_prob.shape
     result = np.ones(n_rows, dtype=np.float32)
     if not n_topics:
         return result
-    cut = np.asarray(thresholds, dtype=np.float32)
-    step = max(16, 4_000_000 // n_topics)
+    step = max(16, CHUNK_VALUES // n_topics)
     for start in range(0, n_rows, step):
-        result[start : start + step] = np.abs(Y_prob[start : start + step] - cut).min(axis=1)
+        distance = Y_prob[start : start + step] - cut
+        np.abs(distance, out=distance)
+        distance.min(axis=1, out=result[start : start + step])
     return result
 
 
@@ -142,18 +224,7 @@ def ai_score(Y_prob: np.ndarray, Y_hat: np.ndarray, *, min_rows: int = MIN_ROWS_
     min_rows : int, default=5
         A topic with fewer assigned rows and fewer expected rows gets no score of its own.
     """
-    Y_hat = np.asarray(Y_hat, dtype=bool)
-    count = Y_hat.sum(axis=0)
-    expected = Y_prob.sum(axis=0, dtype=np.float64)
-    if not Y_hat.size or expected.sum() <= 0:
-        empty = np.full(Y_hat.shape[1], np.nan)
-        return AiScore(float("nan"), empty, count, empty.copy(), (TOO_FEW_ROWS,) * Y_hat.shape[1])
-    score = 100.0 * expected_f1(Y_prob, Y_hat)
-    topic_score = 100.0 * expected_f1(Y_prob, Y_hat, average=None)
-    too_few = (count < min_rows) & (expected < min_rows)
-    topic_score[too_few] = np.nan
-    influence = (topic_score - score) * count / max(1, count.sum())
-    return AiScore(score, topic_score, count, influence, tuple(TOO_FEW_ROWS if few else "" for few in too_few))
+    return ExpectedCounts(Y_prob.shape[1]).add(Y_prob, Y_hat).ai_score(min_rows=min_rows)
 
 
 def measured_f1(Y: np.ndarray, Y_hat: np.ndarray, *, average: str = "weighted") -> float:
@@ -161,7 +232,10 @@ def measured_f1(Y: np.ndarray, Y_hat: np.ndarray, *, average: str = "weighted") 
 
     `average` is "micro", "macro" (topics that occur in `Y`) or "weighted" (by the rows of each topic in `Y`).
     """
+    if average not in ("micro", "macro", "weighted"):
+        raise ValueError(f'average must be "micro", "macro" or "weighted", got {average!r}.')
     Y, Y_hat = np.asarray(Y, dtype=bool), np.asarray(Y_hat, dtype=bool)
+    _of_same_rows(Y, Y_hat)
     support = Y.sum(axis=0)
     true_positive = (Y & Y_hat).sum(axis=0)
     total = support + Y_hat.sum(axis=0)
@@ -174,9 +248,7 @@ def measured_f1(Y: np.ndarray, Y_hat: np.ndarray, *, average: str = "weighted") 
         return 0.0
     if average == "macro":
         return float(f1[support > 0].mean())
-    if average == "weighted":
-        return float(f1 @ support / support.sum())
-    raise ValueError(f'average must be "micro", "macro" or "weighted", got {average!r}.')
+    return float(f1 @ support / support.sum())
 
 
 def audit_score(
@@ -198,7 +270,11 @@ def audit_score(
         Weighted F1 and the percentile interval over rows drawn with replacement; nan with fewer than 5 rows.
     """
     Y, Y_hat = np.asarray(Y, dtype=bool), np.asarray(Y_hat, dtype=bool)
+    _of_same_rows(Y, Y_hat)
     if len(Y) < 5:
+        return (float("nan"),) * 3
+    score = measured_f1(Y, Y_hat)
+    if np.isnan(score):
         return (float("nan"),) * 3
     rng = np.random.default_rng(random_state)
     values = []
@@ -206,4 +282,4 @@ def audit_score(
         rows = rng.integers(0, len(Y), len(Y))
         values.append(measured_f1(Y[rows], Y_hat[rows]))
     low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return 100.0 * measured_f1(Y, Y_hat), 100.0 * float(low), 100.0 * float(high)
+    return 100.0 * score, 100.0 * float(low), 100.0 * float(high)

@@ -289,11 +289,18 @@ class SentimentClassifier(BaseEstimator):
             Fitted with words; knows which words speak of which topic.
         label_texts : sequence of str, optional
             The topics' texts, used for that when there is no classifier.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not match, a row or topic does not exist, or a sentiment is not -1, 0 or 1.
         """
         clauses = texts if isinstance(texts, Clauses) else read_clauses(texts)
-        assignments = np.asarray(assignments, dtype=np.int64).reshape(-1, 3)
-        if assignments.size and not np.isin(assignments[:, 2], CLASSES).all():
-            raise ValueError("sentiments must be -1, 0 or 1.")
+        assignments = _valid_pairs(assignments, n_rows=len(clauses), n_topics=len(label_X))
+        if len(X) != len(clauses):
+            raise ValueError(f"X has {len(X)} rows, there are {len(clauses)} texts.")
+        if classifier is None and label_texts is not None and len(label_texts) != len(label_X):
+            raise ValueError(f"label_texts has {len(label_texts)} topics, label_X has {len(label_X)}.")
         self.n_topics_ = len(label_X)
         self.n_features_ = np.shape(label_X)[1] if self.n_topics_ else np.shape(X)[-1]
         self.word_weights_ = _topic_words(classifier, label_texts, self.n_topics_)
@@ -315,6 +322,10 @@ class SentimentClassifier(BaseEstimator):
         if self.n_pairs_ < MIN_PAIRS:
             return self
         X = np.asarray(X, dtype=np.float32)
+        if X.shape[1:] != (self.n_features_,):
+            raise ValueError(f"X has shape {X.shape}, label_X has {self.n_features_} features.")
+        if not np.isfinite(X).all():
+            raise ValueError("X must hold finite numbers only.")
         self.center_ = X[np.unique(rows)].mean(axis=0)
         lexicon, bag = self._pair_words(clauses, rows, topics)
         self.columns_ = np.unique(bag.indices).astype(np.int32)
@@ -466,6 +477,21 @@ class SentimentClassifier(BaseEstimator):
         parts = tuple(np.asarray(arrays[name]) for name in ("words_data", "words_indices", "words_indptr"))
         model.word_weights_ = sp.csr_matrix(parts, shape=(model.n_topics_, N_LEXICAL_FEATURES))
         return model
+
+
+def _valid_pairs(assignments, *, n_rows: int, n_topics: int) -> np.ndarray:
+    """Return reviewed pairs as int64 of shape (n_pairs, 3)."""
+    pairs = np.asarray(assignments)
+    if not pairs.size:
+        return np.zeros((0, 3), dtype=np.int64)
+    if pairs.ndim != 2 or pairs.shape[1] != 3:
+        raise ValueError(f"assignments must be (n_pairs, 3): row, topic, sentiment; got shape {pairs.shape}.")
+    if not np.isin(pairs[:, 2], CLASSES).all():
+        raise ValueError("sentiments must be -1, 0 or 1.")
+    for name, values, n in (("row", pairs[:, 0], n_rows), ("topic", pairs[:, 1], n_topics)):
+        if values.min() < 0 or values.max() >= n:
+            raise ValueError(f"{name} numbers must be in [0, {n}), got {values.min()} to {values.max()}.")
+    return pairs.astype(np.int64)
 
 
 def _topic_words(classifier, label_texts, n_topics) -> sp.csr_matrix:
