@@ -4,11 +4,11 @@ Pure numpy, scipy and scikit-learn; knows nothing of Django and loads torch only
 `docs/learning.md` describes the method and what was measured.
 """
 
-from finetune.engine.classifier import TopicClassifier
+from finetune.engine.classifier import TopicClassifier, TunedRows
 from finetune.engine.encoder import Encoder, WeightsDamagedError, WeightsMissingError
 from finetune.engine.explain import Explanation, Neighbour, Part, explain, nearest_rows
 from finetune.engine.lexical import N_LEXICAL_FEATURES, lexical_features
-from finetune.engine.query import QueryStrategy
+from finetune.engine.query import QueryStrategy, most_telling
 from finetune.engine.scoring import (
     TOO_FEW_ROWS,
     AiScore,
@@ -48,6 +48,7 @@ __all__ = [
     "Suspects",
     "TopicClassifier",
     "TopicSpec",
+    "TunedRows",
     "WeightsDamagedError",
     "WeightsMissingError",
     "ai_score",
@@ -58,6 +59,7 @@ __all__ = [
     "explain",
     "lexical_features",
     "measured_f1",
+    "most_telling",
     "nearest_rows",
     "overall_sentiment",
     "read_clauses",

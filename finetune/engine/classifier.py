@@ -5,7 +5,12 @@ See `docs/learning.md` for the method, its sources and what else was tried.
 
 from __future__ import annotations
 
+import functools
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,14 +18,18 @@ from scipy.linalg import lapack
 from scipy.special import expit
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
+from threadpoolctl import ThreadpoolController
 
 from finetune.engine.lexical import N_LEXICAL_FEATURES
 from finetune.engine.scoring import best_thresholds
 
 ARRAYS_FORMAT = 2
 LEARNERS = ("rbf", "lexical", "joint")
-TUNED_LEARNERS = ("tuned", "head")
-PREDICT_CHUNK_VALUES = 2_000_000  # rows x max(topics, reviewed rows) worked on at once
+# Rows x max(reviewed rows, 8 x topics) worked on at once by one thread: a few MB, so that they stay in its cache.
+PREDICT_CHUNK_VALUES = 600_000
+MAX_PREDICT_ROWS = 2_048
+N_THREADS = min(4, os.cpu_count() or 1)
+MANY_LANDMARKS = 1_000  # from here on several threads inside one product pay
 P_MIN = 1e-4  # nobody can be surer than this from a few hundred reviews
 
 
@@ -45,7 +54,7 @@ class TunedRows:
 
     X: np.ndarray
     is_unseen: np.ndarray
-    pool_X: np.ndarray
+    pool_X: np.ndarray  # noqa: N815
     label_X: np.ndarray  # noqa: N815  (the field's name)
     heads: np.ndarray
 
@@ -59,7 +68,8 @@ class TopicClassifier(BaseEstimator):
     probabilities. Before the first review the probabilities come from the topic texts alone.
 
     A fine-tuned encoder adds two learners: a ridge on its vectors and the log-odds of its own training head, each
-    averaged over the members; about a reviewed row only members speak that were trained without it (cross-fitting).
+    averaged over the members; about a reviewed row only members speak that were trained without it (cross-
+    fitting).
 
     Parameters
     ----------
@@ -129,19 +139,26 @@ class TopicClassifier(BaseEstimator):
         Raises
         ------
         ValueError
-            If shapes do not match or `Y` holds anything but 0 and 1.
+            If shapes do not match, `Y` holds anything but 0 and 1, or a number is not finite.
         """
         X, Y, label_X, weight = self._validate(X, Y, label_X, sample_weight)
-        has_lex = X_lex is not None and label_X_lex is not None
+        if (X_lex is None) != (label_X_lex is None):
+            raise ValueError("X_lex and label_X_lex must be given both or not at all.")
+        has_lex = X_lex is not None
         self.n_reviewed_, self.n_topics_ = Y.shape
         self.n_features_ = label_X.shape[1]
         has_pool = pool_X is not None and pool_X.shape[0] > 0
         if has_pool:
-            pool_X, pool_lex = _as_dense(pool_X), pool_X_lex if has_lex else None
+            pool_X, pool_lex = _as_finite(pool_X, "pool_X"), pool_X_lex if has_lex else None
+            if pool_X.shape[1] != label_X.shape[1]:
+                raise ValueError(f"pool_X has {pool_X.shape[1]} features, label_X has {label_X.shape[1]}.")
         else:
             pool_X = np.vstack([X, label_X])
             pool_lex = sp.vstack([X_lex, label_X_lex]).tocsr() if has_lex else None
         if has_lex:
+            for name, words, n_rows in (("X_lex", X_lex, len(X)), ("label_X_lex", label_X_lex, len(label_X))):
+                if words.shape[0] != n_rows:
+                    raise ValueError(f"{name} has {words.shape[0]} rows, must have {n_rows}.")
             if pool_lex is None or pool_lex.shape[0] != len(pool_X):
                 raise ValueError("pool_X_lex must have the rows of pool_X when X_lex is given.")
             self._fit_rarity(pool_lex, X_lex, label_X_lex)
@@ -151,7 +168,8 @@ class TopicClassifier(BaseEstimator):
         landmarks = self._choose_landmarks()
         self._T = np.vstack([_unit(X - self._center)[landmarks], _unit(label_X - self._label_center)])
         self._T_lex = sp.vstack([X_lex[landmarks], label_X_lex]).tocsr()[:, self._columns] if has_lex else None
-        self._fit_ridges(X, Y, X_lex, landmarks, weight)
+        with _one_blas_thread() if len(self._T) < MANY_LANDMARKS else nullcontext():
+            self._fit_ridges(X, Y, X_lex, landmarks, weight)
         pool_tuned = self._fit_tuned(tuned, Y, weight, has_pool)
         self._cold = np.zeros((2, 3, self.n_topics_), dtype=np.float32)
         self._cold_intercept = np.zeros(1, dtype=np.float32)
@@ -168,7 +186,8 @@ class TopicClassifier(BaseEstimator):
             F = self._stack_features(self._loo_scores, cold, log_prior_loo)
             penalty = COEF_PENALTY + COEF_PENALTY_FEW / (1.0 + Y.sum())
             start = COEF_START if pool_tuned is None else COEF_START_TUNED
-            self.coef_ = _logistic(F, Y.ravel(), np.repeat(weight, self.n_topics_), start, penalty)
+            with _one_blas_thread():  # products of some twenty columns
+                self.coef_ = _logistic(F, Y.ravel(), np.repeat(weight, self.n_topics_), start, penalty)
             self.loo_proba_ = _proba(F, self.coef_).reshape(Y.shape)
         else:
             self.loo_proba_ = np.zeros(Y.shape, dtype=np.float32)
@@ -177,11 +196,11 @@ class TopicClassifier(BaseEstimator):
         return self
 
     def _validate(self, X, Y, label_X, sample_weight) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        label_X = _as_dense(label_X)
+        label_X = _as_finite(label_X, "label_X")
         Y = np.asarray(Y)
         if Y.ndim != 2 or label_X.ndim != 2:
             raise ValueError(f"Y and label_X must have two dimensions, got {Y.ndim} and {label_X.ndim}.")
-        X = _as_dense(X) if len(X) else np.zeros((0, label_X.shape[1]), dtype=np.float32)
+        X = _as_finite(X, "X") if len(X) else np.zeros((0, label_X.shape[1]), dtype=np.float32)
         if len(X) != len(Y):
             raise ValueError(f"X has {len(X)} rows, Y has {len(Y)}.")
         if Y.shape[1] != len(label_X):
@@ -191,7 +210,7 @@ class TopicClassifier(BaseEstimator):
         if Y.size and not np.isin(Y, (0, 1)).all():
             raise ValueError("Y must hold 0 and 1 only.")
         weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-        if weight.shape != (len(X),) or not (weight > 0).all():
+        if weight.shape != (len(X),) or not ((weight > 0) & np.isfinite(weight)).all():
             raise ValueError(f"sample_weight must hold {len(X)} positive numbers.")
         return X, Y.astype(np.float64), label_X, weight
 
@@ -255,7 +274,8 @@ class TopicClassifier(BaseEstimator):
 
         Returns the members' vectors of the pool, None if there is no fine-tuned encoder to use.
         """
-        self._tuned_W = self._tuned_center = None
+        self._tuned_W: Any = None
+        self._tuned_center: Any = None
         if tuned is None or not self.n_reviewed_ or not self.n_topics_ or not has_pool:
             return None
         n, k = Y.shape
@@ -313,13 +333,20 @@ class TopicClassifier(BaseEstimator):
             return
         self._dense_W = self._T.T @ (joint / 2)
         T_lex = self._scale_lex(self._T_lex, None)
-        W = np.hstack([T_lex.T @ np.hstack([lexical, joint / 2]), T_lex[n_landmarks:].T @ lexical_label])
-        self._lex_W = np.ascontiguousarray(W * self._idf[self._columns][:, None], dtype=np.float32)
-        self._lookup = np.full(len(self._idf), -1, dtype=np.int32)
-        self._lookup[self._columns] = np.arange(len(self._columns), dtype=np.int32)
+        idf = self._idf[self._columns][:, None]
+        W = T_lex.T @ np.hstack([lexical, joint / 2])
+        self._lex_W = np.ascontiguousarray(W * idf, dtype=np.float32)
+        # The topic texts alone have few words: a product with those only is a third of the work less.
+        label_T = T_lex[n_landmarks:]
+        of_labels = np.unique(label_T.indices)
+        W = (label_T.T @ lexical_label)[of_labels]
+        self._label_lex_W = np.ascontiguousarray(W * idf[of_labels], dtype=np.float32)
+        self._lookup = _lookup(self._columns, len(self._idf))
+        self._label_lookup = _lookup(self._columns[of_labels], len(self._idf))
+        self._idf_squared = self._idf * self._idf
 
-    def _scores(self, X, X_lex, X_tuned):
-        """Return the learners' scores, (n_learners, n_rows, n_topics), and the log-odds from the topic texts alone."""
+    def _scores(self, X, X_lex, X_tuned=None):
+        """Return the learners' scores, (n_learners, n_rows, n_topics), and log-odds from the topic texts alone."""
         scores, similarities = self._learner_scores(X, X_lex)
         if self._tuned_W is not None:
             scores = np.concatenate([scores, self._tuned_scores(X_tuned)])
@@ -339,39 +366,56 @@ class TopicClassifier(BaseEstimator):
 
     def _learner_scores(self, X, X_lex):
         k = self.n_topics_
-        U = _unit(X - self._center)
+        n_landmarks = len(self._T) - k
+        U = X - self._center
+        norms = np.sqrt(np.einsum("ij,ij->i", U, U))
+        U *= _inverse_of(norms)[:, None]
         scores = np.empty((len(LEARNERS), len(X), k), dtype=np.float32)
         bias = self._alpha.sum(axis=1)
         K = U @ self._T.T
+        cosines = self._label_cosines(K[:, n_landmarks:], U, norms)
         K -= 1.0
         K *= self.gamma
         np.exp(K, out=K)
-        scores[0] = K @ self._rbf_alpha + bias[0]
-        label_rbf = K[:, len(self._T) - k :] @ self._rbf_label_alpha
+        np.add(K @ self._rbf_alpha, bias[0], out=scores[0])
+        label_rbf = K[:, n_landmarks:] @ self._rbf_label_alpha
         linear = U @ self._dense_W
         if self._T_lex is None:
             scores[1] = scores[2] = linear + bias[1]
             label_lex = np.zeros_like(label_rbf)
         else:
-            lex = self._lex_scores(X_lex, len(X))
-            scores[1] = lex[:, :k] + bias[1]
-            scores[2] = linear + lex[:, k : 2 * k] + bias[2]
-            label_lex = lex[:, 2 * k :]
-        cosines = _unit(X - self._label_center) @ self._label_T.T
+            lex, label_lex = self._lex_scores(X_lex, len(X))
+            np.add(lex[:, :k], bias[1], out=scores[1])
+            np.add(linear, lex[:, k:], out=scores[2])
+            scores[2] += bias[2]
         return scores, (cosines, label_lex, label_rbf)
 
+    def _label_cosines(self, K_labels, U, norms):
+        """Return cosines to the topic texts, centred on those, from the products centred on the rows.
+
+        With d = center - label_center, x - label_center = norm * u + d: no second pass over the vectors.
+        """
+        d = (self._center - self._label_center).astype(np.float32)
+        squares = norms * (norms + 2.0 * (U @ d)) + d @ d
+        cosines = K_labels * norms[:, None] + self._label_T @ d
+        cosines *= _inverse_of(np.sqrt(np.maximum(squares, 0.0)))[:, None]
+        return cosines
+
     def _lex_scores(self, X_lex, n_rows):
+        """Return the word and joint learners' part, (n_rows, 2 n_topics), and that of the topic texts' words."""
+        k = self.n_topics_
         if X_lex is None:
-            return np.zeros((n_rows, 3 * self.n_topics_), dtype=np.float32)
-        squares = (X_lex.data * self._idf[X_lex.indices]) ** 2
-        cumulated = np.concatenate([[0.0], np.cumsum(squares, dtype=np.float64)])
-        norms = np.sqrt(np.maximum(cumulated[X_lex.indptr[1:]] - cumulated[X_lex.indptr[:-1]], 0.0))
-        positions = self._lookup[X_lex.indices]
-        known = positions >= 0
-        n_known = np.concatenate([[0], np.cumsum(known)])[X_lex.indptr]
-        A = sp.csr_matrix((X_lex.data[known], positions[known], n_known), shape=(n_rows, len(self._columns)))
-        inverse = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
-        return (A @ self._lex_W) * inverse.astype(np.float32)[:, None]
+            return np.zeros((n_rows, 2 * k), dtype=np.float32), np.zeros((n_rows, k), dtype=np.float32)
+        indptr = X_lex.indptr - X_lex.indptr[0]
+        squares = X_lex.data * X_lex.data
+        squares *= self._idf_squared.take(X_lex.indices)
+        norms = np.sqrt(_row_sums(squares, indptr))
+        inverse = _inverse_of(norms.astype(np.float32))[:, None]
+        lex = _known_words(X_lex, indptr, self._lookup, len(self._lex_W)) @ self._lex_W
+        label_lex = _known_words(X_lex, indptr, self._label_lookup, len(self._label_lex_W)) @ self._label_lex_W
+        lex *= inverse
+        label_lex *= inverse
+        return lex, label_lex
 
     @property
     def needs_tuned(self) -> bool:
@@ -402,25 +446,53 @@ class TopicClassifier(BaseEstimator):
         if not hasattr(self, "coef_"):
             raise NotFittedError("TopicClassifier is not fitted yet; call fit first.")
         n_rows = X.shape[0]
+        if X.ndim != 2 or X.shape[1] != self.n_features_:
+            raise ValueError(f"X must be (n_rows, {self.n_features_}), got {X.shape}.")
         if X_lex is not None and X_lex.shape[0] != n_rows:
             raise ValueError(f"X has {n_rows} rows, X_lex has {X_lex.shape[0]}.")
         if self.needs_tuned and (X_tuned is None or X_tuned.shape[0] != n_rows):
-            raise ValueError(
-                "this model was fitted with a fine-tuned encoder; its vectors of the rows are missing."
-            )
+            raise ValueError("this model was fitted with a fine-tuned encoder; its vectors are missing.")
+        if X_lex is not None and self._T_lex is not None and X_lex.shape[1] != len(self._idf):
+            raise ValueError(f"X_lex has {X_lex.shape[1]} columns, must have {len(self._idf)}.")
         Y_prob = np.zeros((n_rows, self.n_topics_), dtype=np.float32)
         if not self.n_topics_:
             return Y_prob
-        step = max(16, PREDICT_CHUNK_VALUES // max(1, len(self._T), 8 * self.n_topics_))
-        for start in range(0, n_rows, step):
+        values = max(1, len(self._T), 8 * self.n_topics_)
+        step = min(MAX_PREDICT_ROWS, max(16, PREDICT_CHUNK_VALUES // values))
+
+        def predict(start):
             stop = min(start + step, n_rows)
-            part = _as_dense(X[start:stop])
-            part_lex = X_lex[start:stop] if X_lex is not None else None
-            part_tuned = X_tuned[start:stop] if self.needs_tuned else None
-            scores, cold = self._scores(part, part_lex, part_tuned)
-            F = self._stack_features(scores, cold, self.log_prior_)
-            Y_prob[start:stop] = _proba(F, self.coef_).reshape(stop - start, -1)
+            part = X_lex[start:stop] if X_lex is not None else None
+            tuned = X_tuned[start:stop] if self.needs_tuned else None
+            scores, cold = self._scores(_as_finite(X[start:stop], "X"), part, tuned)
+            Y_prob[start:stop] = self._combine(scores, cold)
+
+        starts = range(0, n_rows, step)
+        # The chunks are the parallel part: two threads inside each product wait for each other, and on a busy
+        # machine they do so with the processor at full load.
+        with _one_blas_thread():
+            if N_THREADS == 1 or len(starts) < 2:
+                for start in starts:
+                    predict(start)
+            else:
+                with ThreadPoolExecutor(min(N_THREADS, len(starts)), thread_name_prefix="predict") as pool:
+                    list(pool.map(predict, starts))
         return Y_prob
+
+    def _combine(self, scores, cold):
+        """Return the probabilities: `_proba` of `_stack_features`, without laying the features out."""
+        intercept, of_cold, of_prior, *of_learners = self.coef_.astype(np.float32)
+        total = cold * of_cold
+        total += intercept + of_prior * self.log_prior_
+        for score, (own, by_prior, of_gap, of_lag) in zip(scores, _by_four(of_learners), strict=True):
+            gap = _gap(score)
+            total += score * (own + by_prior * self.log_prior_)
+            total += gap * of_gap
+            np.minimum(gap, 0.0, out=gap)
+            gap *= of_lag
+            total += gap
+        expit(total, out=total)
+        return np.clip(total, P_MIN, 1.0 - P_MIN, out=total)
 
     def topic_words(self) -> sp.csr_matrix:
         """Return how strongly each hashed word speaks for each topic.
@@ -547,6 +619,30 @@ class TopicClassifier(BaseEstimator):
         return model
 
 
+@functools.cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()  # looks through the loaded libraries: a few milliseconds, once
+
+
+def _one_blas_thread():
+    """Return a context in which a product keeps to its thread; for the whole process, so keep it short.
+
+    On a busy machine the threads of a small product wait for each other with the processor at full load: an
+    inverse of 350 rows took 0.5 s with two threads, 0.01 s with one.
+    """
+    return _blas().limit(limits=1, user_api="blas")
+
+
+def _as_finite(X, name: str) -> np.ndarray:
+    """Return a float32 matrix; nan and infinity are refused, for one such row would spoil every probability."""
+    if np.ndim(X) != 2:
+        raise ValueError(f"{name} must have two dimensions, got {np.ndim(X)}.")
+    dense = _as_dense(X)
+    if not np.isfinite(dense.sum(dtype=np.float64)):  # they survive a sum, and that is cheap
+        raise ValueError(f"{name} must hold finite numbers only.")
+    return dense
+
+
 def _as_dense(X) -> np.ndarray:
     return np.ascontiguousarray(X, dtype=np.float32)
 
@@ -556,13 +652,51 @@ def _unit(X: np.ndarray) -> np.ndarray:
     return X * np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)[:, None]
 
 
+def _inverse_of(norms: np.ndarray) -> np.ndarray:
+    return np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+
+
+def _by_four(values):
+    return [values[i : i + 4] for i in range(0, len(values), 4)]
+
+
+def _lookup(columns: np.ndarray, n_columns: int) -> np.ndarray:
+    """Return each column's place in `columns`, -1 where it has none."""
+    places = np.full(n_columns, -1, dtype=np.int32)
+    places[columns] = np.arange(len(columns), dtype=np.int32)
+    return places
+
+
+def _row_sums(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
+    """Return the sum of each row's values, 0 for rows without any."""
+    sums = np.zeros(len(indptr) - 1)
+    filled = np.flatnonzero(np.diff(indptr))
+    if len(filled):
+        sums[filled] = np.add.reduceat(values, indptr[filled], dtype=np.float64)
+    return sums
+
+
+def _known_words(X_lex, indptr, lookup, n_columns) -> sp.csr_matrix:
+    """Return the columns of `X_lex` that have a place in `lookup`, in their new places."""
+    places = lookup.take(X_lex.indices)
+    known = np.flatnonzero(places >= 0)
+    n_known = np.searchsorted(known, indptr).astype(np.int32)
+    parts = (X_lex.data.take(known), places.take(known), n_known)
+    return sp.csr_matrix(parts, shape=(len(indptr) - 1, n_columns))
+
+
 def _gap(scores: np.ndarray) -> np.ndarray:
     """Return each score minus the row's best other score (0 with one topic)."""
     if scores.shape[1] < 2:
         return np.zeros_like(scores)
-    two = np.partition(scores, scores.shape[1] - 2, axis=1)[:, -2:]
-    second, best = two[:, :1], two[:, 1:]
-    return scores - np.where(scores == best, second, best)
+    rows = np.arange(len(scores))
+    place = scores.argmax(axis=1)
+    best = scores[rows, place]
+    gap = scores - best[:, None]
+    gap[rows, place] = -np.inf
+    lead = -gap.max(axis=1)
+    gap[rows, place] = lead
+    return gap
 
 
 def _inverse(A: np.ndarray) -> np.ndarray:
@@ -570,7 +704,7 @@ def _inverse(A: np.ndarray) -> np.ndarray:
     if not len(A):
         return A
     factor, failed = lapack.dpotrf(A, lower=1, clean=1)
-    inverse, failed_again = lapack.dpotri(factor, lower=1)
+    inverse, failed_again = lapack.dpotri(factor, lower=1, overwrite_c=1)
     if failed or failed_again:  # numerically not definite: rows that repeat thousands of times
         return np.linalg.pinv(A, hermitian=True)
     lower = np.tril(inverse, -1)
@@ -579,9 +713,17 @@ def _inverse(A: np.ndarray) -> np.ndarray:
 
 def _solve_exact(K, K_T, targets, ridge):
     """Return ridge coefficients and exact leave-one-out scores; every row is a landmark."""
-    G = _inverse(K.astype(np.float64) + np.diag(ridge))
-    alpha = G @ targets
-    return alpha, targets - alpha / np.diag(G)[:, None]
+    A = np.asfortranarray(K, dtype=np.float64)
+    A[np.diag_indices(len(A))] += ridge
+    factor, failed = lapack.dpotrf(A, lower=1, clean=1)
+    root, failed_again = lapack.dtrtri(factor, lower=1, overwrite_c=1) if not failed else (factor, 1)
+    if failed or failed_again:
+        G = np.linalg.pinv(A, hermitian=True)
+        alpha, diagonal = G @ targets, np.diag(G)
+    else:  # inverse = root.T @ root; only its diagonal and its product with the targets are wanted
+        alpha = root.T @ (root @ targets)
+        diagonal = np.einsum("ij,ij->j", root, root)
+    return alpha, targets - alpha / diagonal[:, None]
 
 
 def _solve_landmarks(K, K_T, targets, ridge):

@@ -241,7 +241,8 @@ def _next_rows(strategy, state, features, n, random_state, audit_share):
     is_focus = strategy == "focus"
     return QueryStrategy().select(
         certainty=state.certainty, X=features.X[state.pool] if is_focus else None, n=n, random_state=random_state,
-        audit_share=audit_share if is_focus else 0.0,
+        audit_share=audit_share if is_focus else 0.0, Y_prob=state.Y_prob if is_focus else None,
+        X_reviewed=features.X[state.reviewed],
     )  # fmt: skip
 
 

@@ -75,7 +75,7 @@ class TunedEncoder:
         Log-odds of the topics at training time as a linear function of the vectors.
     """
 
-    def __init__(self, encoder: Encoder, models: list[Any], arrays: dict[str, np.ndarray]):
+    def __init__(self, encoder: Encoder, models: Sequence[Any], arrays: dict[str, np.ndarray]):
         self._base = encoder
         self._members = [
             Encoder(model, name="tuned", version=str(m), use_bfloat16=encoder.use_bfloat16)
@@ -117,12 +117,12 @@ class TunedEncoder:
         -------
         heads : ndarray of shape (n_members, n_components + 1, n_topics), float32
         """
-        columns = np.asarray(columns, dtype=np.int64)
-        known = columns >= 0
-        heads = np.zeros((self.n_members, self.n_components + 1, len(columns)), dtype=np.float32)
-        heads[:, :, known] = self.heads[:, :, columns[known]]
+        numbers = np.asarray(columns, dtype=np.int64)
+        known = numbers >= 0
+        heads = np.zeros((self.n_members, self.n_components + 1, len(numbers)), dtype=np.float32)
+        heads[:, :, known] = self.heads[:, :, numbers[known]]
         if not known.all():
-            labels = label_X.reshape(len(columns), self.n_members, self.n_components)[~known]
+            labels = label_X.reshape(len(numbers), self.n_members, self.n_components)[~known]
             size = (
                 np.linalg.norm(self.heads[:, :-1], axis=1).mean(axis=1)
                 if self.heads.shape[2]
@@ -378,6 +378,9 @@ class _Training:
                 if stop.is_set():
                     raise StoppedError
         _restore_dropout(model)
+        with torch.no_grad():
+            for weight in weights:  # as they will be stored: vectors from before and after loading are equal
+                weight.copy_(weight.half().float())
         _attention(model, encoder.model[0].auto_model.config._attn_implementation)
         with torch.no_grad():
             directions = F.normalize(prototypes, dim=1).float().cpu().numpy()
