@@ -244,6 +244,7 @@ class Update:
             positions=np.zeros(0, dtype=np.int64),
             S=np.zeros((0, len(self.topics)), dtype=np.int8),
             label_X=self.label_X,
+            pool=positions,
         )
         return model, self.topic_ids
 
@@ -291,6 +292,7 @@ class Update:
             positions=positions,
             S=self.S,
             label_X=self.label_X,
+            pool=sample_positions,
         )
 
     def _labels(self, reviewed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

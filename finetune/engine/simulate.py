@@ -216,6 +216,7 @@ class _State:
     Y_prob: np.ndarray
     Y_hat: np.ndarray
     certainty: np.ndarray
+    sample: np.ndarray
 
 
 def _light_update(dataset, features, reviewed, is_audit, seed) -> _State:
@@ -229,7 +230,7 @@ def _light_update(dataset, features, reviewed, is_audit, seed) -> _State:
     )  # fmt: skip
     Y_prob = classifier.predict_proba(features.X[pool], features.X_lex[pool])
     Y_hat = assign(Y_prob, classifier.thresholds_)
-    return _State(reviewed, pool, classifier, Y_prob, Y_hat, certainty(Y_prob, classifier.thresholds_))
+    return _State(reviewed, pool, classifier, Y_prob, Y_hat, certainty(Y_prob, classifier.thresholds_), sample)
 
 
 def _next_rows(strategy, state, features, n, random_state, audit_share):
@@ -271,9 +272,10 @@ def _f1_with_sentiment(dataset, features, state) -> float:
         features.X[state.reviewed],
         np.stack([rows, topics, labels], axis=1),
         label_X=features.label_X, classifier=state.classifier,
+        pool_texts=features.clauses.take(state.sample), pool_X=features.X[state.sample],
     )  # fmt: skip
     rows, topics = np.nonzero(state.Y_hat & dataset.has_sentiment)
-    found = model.predict(features.clauses.take(state.pool), features.X[state.pool], rows, topics)
+    found = model.predict_jointly(features.clauses.take(state.pool), features.X[state.pool], rows, topics)
     Y, truth = dataset.Y[state.pool], dataset.sentiment[state.pool]
     plain = state.Y_hat & ~dataset.has_sentiment & (Y == 1)
     right = ((Y[rows, topics] == 1) & (truth[rows, topics] == found)).sum() + plain.sum()
