@@ -21,6 +21,7 @@ from finetune.engine.sentiment import (
     NEAR_WORDS,
     _best_labels,
     _nearness,
+    _others,
     _softmax_regression,
 )
 
@@ -175,6 +176,17 @@ def test_extra_that_does_not_fit_is_refused(sample, extra):
         SentimentClassifier().fit(["good"], sample.X[:1], [[0, 0, 1]], label_X=sample.label_X, extra=extra)
 
 
+def test_the_overall_sentiment_follows_another_model_too(sample):
+    reviewed = np.arange(60)
+    model = fitted(sample, reviewed, extra=log_proba(sample, reviewed))
+    overall = [
+        model._predict(["so so"], sample.X[:1], [0], [0], extra=np.log([proba]), jointly=True)[1][0]
+        for proba in ([0.8, 0.1, 0.1], [0.1, 0.1, 0.8])
+    ]
+    assert overall[0][0] > overall[1][0]
+    assert overall[0][2] < overall[1][2]
+
+
 def test_extra_is_left_unread_by_a_model_without_it(sample):
     model = fitted(sample, np.arange(30))
     given = model.predict_proba(["good staff"], sample.X[:1], [0], [2], extra=np.zeros((1, 3)))
@@ -251,6 +263,15 @@ def test_the_other_topics_of_a_text_count_if_the_reviews_say_so():
     )
     row, topic = np.repeat(np.arange(120), 2), np.tile([0, 1], 120)
     assert (model.predict_jointly(texts, X, row, topic) == pairs[:, 2]).all()
+    assert np.abs(model.joint_coef_[-3:]).max() > 0.1
+
+
+def test_the_other_pairs_of_a_row_are_averaged():
+    proba = np.array([[0.2, 0.3, 0.5], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    found = _others(np.array([0, 1, 1, 1]), proba)
+    np.testing.assert_allclose(found[0], 0)  # no others
+    np.testing.assert_allclose(found[1] + 1 / 3, [0, 0.5, 0.5])
+    np.testing.assert_allclose(found[3] + 1 / 3, [0.5, 0.5, 0])
 
 
 def test_the_pool_teaches_what_mood_a_vector_has():
@@ -267,10 +288,10 @@ def test_the_pool_teaches_what_mood_a_vector_has():
     plain = SentimentClassifier().fit([], X[:0], [], label_X=label_X)
     assert plain.predict(*asked).tolist() == [0, 0]
     # Where mood and vectors have nothing to do with each other, the vectors say little.
-    unrelated = SentimentClassifier().fit(
-        [], X[:0], [], label_X=label_X, pool_texts=texts, pool_X=rng.standard_normal((400, 16))
-    )
-    assert np.abs(unrelated._mood(X)).max() < 0.6 * np.abs(knowing._mood(X)).max()
+    noise = rng.standard_normal((400, 16))
+    unrelated = SentimentClassifier().fit([], X[:0], [], label_X=label_X, pool_texts=texts, pool_X=noise)
+    assert knowing._mood(X)[:, 0].std() > 0.9
+    assert unrelated._mood(noise)[:, 0].std() < 0.3
     for pool_texts in (["es war so", "und dann so"] * 200, texts[:10]):
         silent = SentimentClassifier().fit(
             [], X[:0], [], label_X=label_X, pool_texts=pool_texts, pool_X=X[: len(pool_texts)]
