@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from finetune.engine import SentimentClassifier, TopicClassifier, text_sentiment
-from finetune.engine.sentiment import OVERALL_CUT
+from finetune.engine import SentimentClassifier, TopicClassifier, overall_sentiments, text_sentiment
 from finetune.features import ColumnFeatures
 from finetune.writeback import NO_SENTIMENT
 
@@ -81,11 +80,8 @@ def overall(S_hat: np.ndarray, features: ColumnFeatures, positions: np.ndarray) 
     The mean over the row's topics with sentiment; without any, the mood of the text itself.
     """
     has = S_hat != NO_SENTIMENT
-    n = has.sum(axis=1)
-    total = np.where(has, S_hat, 0).sum(axis=1, dtype=np.int64)
-    mean = np.divide(total, n, out=np.zeros(len(n)), where=n > 0)
-    result = ((mean > OVERALL_CUT).astype(np.int8) - (mean < -OVERALL_CUT).astype(np.int8)).astype(np.int8)
-    bare = np.flatnonzero(n == 0)
+    result = overall_sentiments(S_hat, has)
+    bare = np.flatnonzero(~has.any(axis=1))
     if len(bare):
         result[bare] = text_sentiment(features.clauses.take(positions[bare]))
     return result

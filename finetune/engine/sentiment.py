@@ -261,6 +261,22 @@ def overall_sentiment(sentiments: Sequence[int]) -> int:
     return int(mean > OVERALL_CUT) - int(mean < -OVERALL_CUT)
 
 
+def overall_sentiments(S: np.ndarray, has: np.ndarray) -> np.ndarray:
+    """Return `overall_sentiment` of many rows, int8 of shape (n_rows,).
+
+    Parameters
+    ----------
+    S : int array of shape (n_rows, n_topics)
+        Sentiments; read only where `has`.
+    has : bool array of shape (n_rows, n_topics)
+        Which topics with sentiment the rows have; rows without any get 0.
+    """
+    n = has.sum(axis=1)
+    total = np.where(has, S, 0).sum(axis=1, dtype=np.int64)
+    mean = np.divide(total, n, out=np.zeros(len(n)), where=n > 0)
+    return (mean > OVERALL_CUT).astype(np.int8) - (mean < -OVERALL_CUT).astype(np.int8)
+
+
 class SentimentClassifier(BaseEstimator):
     """Sentiment of each (row, topic) pair; works before any review and learns from reviewed pairs.
 

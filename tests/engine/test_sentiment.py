@@ -12,6 +12,7 @@ from finetune.engine import (
     SentimentClassifier,
     TopicClassifier,
     overall_sentiment,
+    overall_sentiments,
     read_clauses,
     sentiment_features,
     text_sentiment,
@@ -52,6 +53,13 @@ def test_the_words_tell_the_mood(text, sentiment):
 )
 def test_overall_sentiment_is_the_mean_against_a_third(sentiments, overall):
     assert overall_sentiment(sentiments) == overall
+
+
+def test_overall_sentiment_of_many_rows_is_that_of_each():
+    rng = np.random.default_rng(0)
+    S, has = rng.integers(-1, 2, (200, 4)), rng.random((200, 4)) < 0.6
+    each = [overall_sentiment(S[i, has[i]].tolist()) for i in range(200)]
+    assert overall_sentiments(S, has).tolist() == each
 
 
 @settings(max_examples=80, deadline=None)
