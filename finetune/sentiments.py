@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from finetune.engine import SentimentClassifier, TopicClassifier, text_sentiment
-from finetune.engine.sentiment import OVERALL_CUT
+from finetune.engine import SentimentClassifier, TopicClassifier, overall_sentiments, text_sentiment
 from finetune.features import ColumnFeatures
 from finetune.writeback import NO_SENTIMENT
 
@@ -21,6 +20,7 @@ def fit(
     positions: np.ndarray,
     S: np.ndarray,
     label_X: np.ndarray,
+    pool: np.ndarray | None = None,
 ) -> SentimentClassifier:
     """Learn the sentiment of (text, topic) pairs from reviewed texts.
 
@@ -30,6 +30,8 @@ def fit(
         Where the reviewed texts are in `features`.
     S : int8 ndarray of shape (n_reviewed, n_topics)
         Sentiment of the pairs, NO_SENTIMENT where there is none.
+    pool : ndarray of shape (n_pool,), optional
+        Where a sample of the unreviewed texts is in `features`.
     """
     rows, topics = np.nonzero(S != NO_SENTIMENT)
     if len(rows) > MAX_PAIRS:
@@ -41,6 +43,8 @@ def fit(
         pairs,
         label_X=label_X,
         classifier=classifier,
+        pool_texts=None if pool is None else features.clauses.take(pool),
+        pool_X=None if pool is None else np.asarray(features.X[pool], dtype=np.float32),
     )
 
 
@@ -56,12 +60,15 @@ def predict(
     Y_hat: np.ndarray,
     with_sentiment: np.ndarray,
 ) -> np.ndarray:
-    """Return the sentiment of every assigned pair, int8 of shape (n, n_topics), NO_SENTIMENT elsewhere."""
+    """Return the sentiment of every assigned pair, int8 of shape (n, n_topics), NO_SENTIMENT elsewhere.
+
+    A text's topics are decided together, so that the overall sentiment that follows is likely right, too.
+    """
     S_hat = np.full(Y_hat.shape, NO_SENTIMENT, dtype=np.int8)
     rows, topics = np.nonzero(Y_hat & with_sentiment[None, :])
     if len(rows):
         used, row_of_used = np.unique(rows, return_inverse=True)
-        S_hat[rows, topics] = model.predict(
+        S_hat[rows, topics] = model.predict_jointly(
             features.clauses.take(positions[used]), features.X[positions[used]], row_of_used, topics
         )
     return S_hat
@@ -73,11 +80,8 @@ def overall(S_hat: np.ndarray, features: ColumnFeatures, positions: np.ndarray) 
     The mean over the row's topics with sentiment; without any, the mood of the text itself.
     """
     has = S_hat != NO_SENTIMENT
-    n = has.sum(axis=1)
-    total = np.where(has, S_hat, 0).sum(axis=1, dtype=np.int64)
-    mean = np.divide(total, n, out=np.zeros(len(n)), where=n > 0)
-    result = ((mean > OVERALL_CUT).astype(np.int8) - (mean < -OVERALL_CUT).astype(np.int8)).astype(np.int8)
-    bare = np.flatnonzero(n == 0)
+    result = overall_sentiments(S_hat, has)
+    bare = np.flatnonzero(~has.any(axis=1))
     if len(bare):
         result[bare] = text_sentiment(features.clauses.take(positions[bare]))
     return result

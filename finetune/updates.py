@@ -47,7 +47,7 @@ from topics.models import Topic
 
 log = structlog.get_logger(__name__)
 
-ARTIFACT_FORMAT = 1
+ARTIFACT_FORMAT = 2
 KEEP_ARTIFACTS = 5  # versions whose arrays are kept beside the one in use
 POOL_SAMPLE = 5_000
 ENCODE_BLOCK = 1_024
@@ -223,7 +223,11 @@ class Update:
             return
         positions = self.features.positions([self.groups.digests[i] for i in block])
         if self._early is None:
-            self._early = self._existing_classifier() or self._zero_shot(positions)
+            try:
+                self._early = self._existing_classifier()
+            except ApplicationError as error:  # damaged, or of another release: this update makes a new one
+                log.warning("update_without_model", column=self.column.pk, error=str(error))
+            self._early = self._early or self._zero_shot(positions)
         model, topic_ids = self._early
         self._write(self._outcome(model, block, positions, topic_ids), topic_ids)
 
@@ -244,6 +248,7 @@ class Update:
             positions=np.zeros(0, dtype=np.int64),
             S=np.zeros((0, len(self.topics)), dtype=np.int8),
             label_X=self.label_X,
+            pool=positions,
         )
         return model, self.topic_ids
 
@@ -291,6 +296,7 @@ class Update:
             positions=positions,
             S=self.S,
             label_X=self.label_X,
+            pool=sample_positions,
         )
 
     def _labels(self, reviewed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,13 @@ from finetune.engine.encoder import Encoder
 from finetune.engine.lexical import lexical_features
 from finetune.engine.query import QueryStrategy
 from finetune.engine.scoring import ai_score, assign, audit_score, certainty, measured_f1
-from finetune.engine.sentiment import Clauses, SentimentClassifier, read_clauses
+from finetune.engine.sentiment import (
+    Clauses,
+    SentimentClassifier,
+    overall_sentiments,
+    read_clauses,
+    text_sentiment,
+)
 from finetune.engine.topics import TopicSpec, topic_prompt
 
 CHECKPOINTS = (0, 50, 100, 200, 300)
@@ -161,7 +167,8 @@ def simulate(
     -------
     list of dict
         One per checkpoint: seed, n_reviews, f1_micro, f1_macro, f1_weighted, f1_micro_sentiment (pairs of topic
-        and sentiment; None without sentiment), ai_score, audit_score (None with fewer than 5 random rows),
+        and sentiment; None without sentiment), overall_agreement (share of rows whose overall sentiment is right;
+        None without sentiment), ai_score, audit_score (None with fewer than 5 random rows),
         seconds_update (mean since the last checkpoint), seconds_total (updates so far), rss_mb.
     """
     if strategy not in STRATEGIES:
@@ -216,6 +223,7 @@ class _State:
     Y_prob: np.ndarray
     Y_hat: np.ndarray
     certainty: np.ndarray
+    sample: np.ndarray
 
 
 def _light_update(dataset, features, reviewed, is_audit, seed) -> _State:
@@ -229,7 +237,7 @@ def _light_update(dataset, features, reviewed, is_audit, seed) -> _State:
     )  # fmt: skip
     Y_prob = classifier.predict_proba(features.X[pool], features.X_lex[pool])
     Y_hat = assign(Y_prob, classifier.thresholds_)
-    return _State(reviewed, pool, classifier, Y_prob, Y_hat, certainty(Y_prob, classifier.thresholds_))
+    return _State(reviewed, pool, classifier, Y_prob, Y_hat, certainty(Y_prob, classifier.thresholds_), sample)
 
 
 def _next_rows(strategy, state, features, n, random_state, audit_share):
@@ -251,9 +259,11 @@ def _measure(dataset, features, state, is_audit) -> dict:
     report: dict[str, Any] = {
         f"f1_{average}": measured_f1(Y, state.Y_hat, average=average) for average in ("micro", "macro", "weighted")
     }
-    report["f1_micro_sentiment"] = (
-        _f1_with_sentiment(dataset, features, state) if dataset.has_sentiment.any() else None
-    )
+    report["f1_micro_sentiment"] = report["overall_agreement"] = None
+    if dataset.has_sentiment.any():
+        S_hat = _sentiments(dataset, features, state)
+        report["f1_micro_sentiment"] = _f1_with_sentiment(dataset, state, S_hat)
+        report["overall_agreement"] = _overall_agreement(dataset, features, state, S_hat)
     report["ai_score"] = ai_score(state.Y_prob, state.Y_hat).score
     report["audit_score"] = None
     if is_audit.sum() >= 5:
@@ -263,8 +273,8 @@ def _measure(dataset, features, state, is_audit) -> dict:
     return report
 
 
-def _f1_with_sentiment(dataset, features, state) -> float:
-    """Return the micro-F1 of (topic, sentiment) pairs; both must be right."""
+def _sentiments(dataset, features, state) -> np.ndarray:
+    """Return the sentiments of the pool's assignments, int8 of the shape of `Y_hat`, 0 where there is none."""
     rows, topics = np.nonzero(dataset.Y[state.reviewed] * dataset.has_sentiment)
     labels = dataset.sentiment[state.reviewed][rows, topics]
     model = SentimentClassifier().fit(
@@ -272,13 +282,35 @@ def _f1_with_sentiment(dataset, features, state) -> float:
         features.X[state.reviewed],
         np.stack([rows, topics, labels], axis=1),
         label_X=features.label_X, classifier=state.classifier,
+        pool_texts=features.clauses.take(state.sample), pool_X=features.X[state.sample],
     )  # fmt: skip
+    S_hat = np.zeros(state.Y_hat.shape, dtype=np.int8)
     rows, topics = np.nonzero(state.Y_hat & dataset.has_sentiment)
-    found = model.predict(features.clauses.take(state.pool), features.X[state.pool], rows, topics)
+    S_hat[rows, topics] = model.predict_jointly(
+        features.clauses.take(state.pool), features.X[state.pool], rows, topics
+    )
+    return S_hat
+
+
+def _f1_with_sentiment(dataset, state, S_hat) -> float:
+    """Return the micro-F1 of (topic, sentiment) pairs; both must be right."""
     Y, truth = dataset.Y[state.pool], dataset.sentiment[state.pool]
-    plain = state.Y_hat & ~dataset.has_sentiment & (Y == 1)
-    right = ((Y[rows, topics] == 1) & (truth[rows, topics] == found)).sum() + plain.sum()
+    same = (S_hat == truth) | ~dataset.has_sentiment
+    right = ((state.Y_hat == 1) & (Y == 1) & same).sum()
     return float(2 * right / max(1, state.Y_hat.sum() + Y.sum()))
+
+
+def _overall_agreement(dataset, features, state, S_hat) -> float:
+    """Return the share of rows with a right overall sentiment, of those that truly have topics with sentiment."""
+    is_true = (dataset.Y[state.pool] == 1) & dataset.has_sentiment
+    is_found = (state.Y_hat == 1) & dataset.has_sentiment
+    found = overall_sentiments(S_hat, is_found)
+    bare = np.flatnonzero(~is_found.any(axis=1))
+    if len(bare):
+        found[bare] = text_sentiment(features.clauses.take(state.pool[bare]))
+    truth = overall_sentiments(dataset.sentiment[state.pool], is_true)
+    counted = is_true.any(axis=1)
+    return float((found == truth)[counted].mean()) if counted.any() else float("nan")
 
 
 def _rss_mb() -> float:

@@ -77,6 +77,7 @@ def test_reviews_raise_f1(dataset_path, strategy):
     assert (first["n_reviews"], last["n_reviews"]) == (0, 60)
     assert last["f1_micro"] > 0.75 > first["f1_micro"]
     assert last["f1_micro_sentiment"] > first["f1_micro_sentiment"]
+    assert last["overall_agreement"] > first["overall_agreement"]
     assert first["audit_score"] is None
     assert {"seed", "f1_weighted", "ai_score", "audit_score"} < set(last)
     assert {"seconds_update", "seconds_total", "rss_mb"} < set(last)

@@ -238,6 +238,7 @@ class TestVersions:
         loaded = version_load(ModelVersion.objects.get())
         assert loaded is not None
         classifier, sentiment = loaded
+        assert np.any(sentiment.mood_W_)  # learnt from the texts that nobody reviewed
         X, X_lex = update.features.X, update.features.X_lex
         assert np.array_equal(classifier.predict_proba(X, X_lex), update.classifier.predict_proba(X, X_lex))
         assert np.array_equal(classifier.thresholds_, update.classifier.thresholds_)
@@ -254,6 +255,19 @@ class TestVersions:
         version.artifact = bytes(version.artifact)[:-1] + b"x"
         with pytest.raises(ApplicationError, match="damaged"):
             version_load(version)
+
+    def test_an_update_replaces_a_model_of_another_release(self, survey: Any, monkeypatch: Any) -> None:
+        with monkeypatch.context() as earlier:
+            earlier.setattr("finetune.updates.ARTIFACT_FORMAT", 1)
+            update_now(survey.column)
+        with pytest.raises(ApplicationError, match="another release"):
+            version_load(ModelVersion.objects.get())
+        monkeypatch.setattr("finetune.updates.ENCODE_BLOCK", 30)  # several blocks: early assignments
+        ColumnFeatures(survey.column.pk, HashEncoder.key, HashEncoder.n_features).clear()
+        update_now(survey.column)
+        version = ModelVersion.objects.get(state=VersionState.DEPLOYED)
+        assert version.number == 2
+        assert version_load(version) is not None
 
     def test_only_the_last_is_in_use_and_old_arrays_go(self, survey: Any, monkeypatch: Any) -> None:
         monkeypatch.setattr("finetune.updates.KEEP_ARTIFACTS", 1)
