@@ -10,7 +10,6 @@ from itertools import groupby
 import numpy as np
 from django.db.models import Max
 
-from finetune.encoders import read_vectors
 from finetune.engine import Explanation, Part, explain, nearest_rows
 from finetune.proposals import model_of
 from projects.models import Column
@@ -106,14 +105,14 @@ def explain_assignment(*, verbatim: Verbatim, topic: Topic) -> AssignmentExplana
     others = list(_background(column, verbatim))
     own_digest = bytes(verbatim.digest)
     digests = [own_digest, *(digest for _, digest in examples), *others]
-    vectors = read_vectors(model.encoder, list(dict.fromkeys(digests)))
+    vectors = model.vectors(digests)
     if own_digest not in vectors:
         return None
-    x = vectors[own_digest].astype(np.float32)
+    x = vectors[own_digest]
     examples = [(pk, digest) for pk, digest in examples if digest in vectors]
     background = [vectors[digest] for digest in others if digest in vectors]
     explanation = explain(
-        model.classifier,
+        model,
         verbatim.text,
         model.topic_ids.index(topic.pk),
         x=x,

@@ -24,8 +24,8 @@ from rows.text import DIGEST_BYTES
 FORMAT = 1
 
 
-class ColumnFeatures:
-    """Features of distinct texts of a column by one encoder, found by the digest of the text.
+class VectorCache:
+    """Vectors of distinct texts by one encoder, found by the digest of the text.
 
     Attributes
     ----------
@@ -33,9 +33,8 @@ class ColumnFeatures:
         Number of texts.
     """
 
-    def __init__(self, column_id: int, encoder_key: str, n_features: int) -> None:
-        name = re.sub(r"[^A-Za-z0-9.-]+", "-", encoder_key)
-        self.folder = Path(settings.CACHE_DIR) / "features" / name / str(column_id)
+    def __init__(self, folder: Path, n_features: int) -> None:
+        self.folder = folder
         self.n_features = n_features
         self._position: dict[bytes, int] = {}
         self._open()
@@ -46,7 +45,7 @@ class ColumnFeatures:
             meta = json.loads((self.folder / "meta.json").read_text())
             if meta["format"] != FORMAT or meta["n_features"] != self.n_features:
                 raise ValueError("another format")
-            self.n, self._nnz, self._n_words = meta["n"], meta["nnz"], meta["n_words"]
+            self._read_meta(meta)
             for name, n_bytes in self._sizes().items():
                 path = self.folder / name
                 if path.stat().st_size < n_bytes:
@@ -58,24 +57,21 @@ class ColumnFeatures:
         raw = (self.folder / "digests").read_bytes()
         self._position = {raw[i * DIGEST_BYTES : (i + 1) * DIGEST_BYTES]: i for i in range(self.n)}
 
+    def _read_meta(self, meta: dict[str, int]) -> None:
+        self.n = meta["n"]
+
+    def _meta(self) -> dict[str, int]:
+        return {"format": FORMAT, "n": self.n, "n_features": self.n_features}
+
     def _sizes(self) -> dict[str, int]:
-        return {
-            "digests": self.n * DIGEST_BYTES,
-            "vectors": self.n * self.n_features * 2,
-            "lex_ends": self.n * 8,
-            "lex_columns": self._nnz * 4,
-            "lex_values": self._nnz * 4,
-            "word_ends": self.n * 8,
-            "word_columns": self._n_words * 4,
-            "word_valences": self._n_words * 4,
-            "word_clauses": self._n_words * 4,
-        }
+        """Return how many bytes of each file are valid."""
+        return {"digests": self.n * DIGEST_BYTES, "vectors": self.n * self.n_features * 2}
 
     def clear(self) -> None:
         """Forget everything; the next use makes it again."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.n = self._nnz = self._n_words = 0
+        self.n = 0
         self._position = {}
 
     @staticmethod
@@ -88,39 +84,19 @@ class ColumnFeatures:
         get = self._position.get
         return np.fromiter((get(digest, -1) for digest in digests), dtype=np.int64, count=len(digests))
 
-    def append(self, digests: Sequence[bytes], texts: Sequence[str], X: np.ndarray) -> None:
-        """Add texts with their vectors; their words and clauses are read here, once per text."""
-        X_lex = lexical_features(texts)
-        clauses = read_clauses(texts)
-        ends = (X_lex.indptr[1:].astype("<i8")) + self._nnz
-        parts = {
-            "digests": b"".join(digests),
-            "vectors": np.ascontiguousarray(X, dtype="<f2").tobytes(),
-            "lex_ends": ends.tobytes(),
-            "lex_columns": X_lex.indices.astype("<i4").tobytes(),
-            "lex_values": X_lex.data.astype("<f4").tobytes(),
-            "word_ends": (clauses.indptr[1:].astype("<i8") + self._n_words).tobytes(),
-            "word_columns": clauses.column.astype("<i4").tobytes(),
-            "word_valences": clauses.valence.astype("<f4").tobytes(),
-            "word_clauses": clauses.clause.astype("<i4").tobytes(),
-        }
-        for name, content in parts.items():
+    def append_vectors(self, digests: Sequence[bytes], X: np.ndarray) -> None:
+        """Add texts with their vectors."""
+        self._append(digests, {"vectors": np.ascontiguousarray(X, dtype="<f2").tobytes()})
+
+    def _append(self, digests: Sequence[bytes], parts: dict[str, bytes]) -> None:
+        for name, content in {"digests": b"".join(digests), **parts}.items():
             with open(self.folder / name, "ab") as stream:
                 stream.write(content)
         for i, digest in enumerate(digests):
             self._position[digest] = self.n + i
         self.n += len(digests)
-        self._nnz += int(X_lex.nnz)
-        self._n_words += len(clauses.column)
-        meta = {
-            "format": FORMAT,
-            "n": self.n,
-            "nnz": self._nnz,
-            "n_features": self.n_features,
-            "n_words": self._n_words,
-        }
         partial = self.folder / "meta.json.part"
-        partial.write_text(json.dumps(meta))
+        partial.write_text(json.dumps(self._meta()))
         partial.replace(self.folder / "meta.json")
 
     def _map(self, name: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -132,6 +108,83 @@ class ColumnFeatures:
     def X(self) -> np.ndarray:  # noqa: N802  (the field's name)
         """Sentence vectors, float16 memory map of shape (n, n_features)."""
         return self._map("vectors", "<f2", (self.n, self.n_features))
+
+
+def cached_vectors(folder: Path, digests: Sequence[bytes]) -> dict[bytes, np.ndarray]:
+    """Return the vectors that are cached, float32, without opening the cache for writing.
+
+    For web processes: the worker may be appending meanwhile. Empty if the cache is not there.
+    """
+    wanted = set(digests)
+    try:
+        meta = json.loads((folder / "meta.json").read_text())
+        n, width = meta["n"], meta["n_features"]
+        stored = np.fromfile(folder / "digests", dtype="<u8", count=2 * n).reshape(-1, 2)
+        beginnings = np.frombuffer(b"".join(wanted), dtype="<u8").reshape(-1, 2)[:, 0]
+        found = {}
+        with open(folder / "vectors", "rb") as stream:
+            for i in np.flatnonzero(np.isin(stored[:, 0], beginnings)).tolist():
+                one = stored[i].tobytes()
+                if one in wanted:
+                    stream.seek(i * width * 2)
+                    found[one] = np.frombuffer(stream.read(width * 2), dtype="<f2").astype(np.float32)
+        return found
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def tuned_folder(key: str) -> Path:
+    """Return where a fine-tuned encoder and the vectors it made are kept."""
+    return Path(settings.CACHE_DIR) / "tuned" / key
+
+
+class ColumnFeatures(VectorCache):
+    """Vectors, words and clauses of distinct texts of a column."""
+
+    def __init__(self, column_id: int, encoder_key: str, n_features: int) -> None:
+        name = re.sub(r"[^A-Za-z0-9.-]+", "-", encoder_key)
+        super().__init__(Path(settings.CACHE_DIR) / "features" / name / str(column_id), n_features)
+
+    def _read_meta(self, meta: dict[str, int]) -> None:
+        super()._read_meta(meta)
+        self._nnz, self._n_words = meta["nnz"], meta["n_words"]
+
+    def _meta(self) -> dict[str, int]:
+        return super()._meta() | {"nnz": self._nnz, "n_words": self._n_words}
+
+    def _sizes(self) -> dict[str, int]:
+        return super()._sizes() | {
+            "lex_ends": self.n * 8,
+            "lex_columns": self._nnz * 4,
+            "lex_values": self._nnz * 4,
+            "word_ends": self.n * 8,
+            "word_columns": self._n_words * 4,
+            "word_valences": self._n_words * 4,
+            "word_clauses": self._n_words * 4,
+        }
+
+    def clear(self) -> None:
+        super().clear()
+        self._nnz = self._n_words = 0
+
+    def append(self, digests: Sequence[bytes], texts: Sequence[str], X: np.ndarray) -> None:
+        """Add texts with their vectors; their words and clauses are read here, once per text."""
+        X_lex = lexical_features(texts)
+        clauses = read_clauses(texts)
+        ends = (X_lex.indptr[1:].astype("<i8")) + self._nnz
+        parts = {
+            "vectors": np.ascontiguousarray(X, dtype="<f2").tobytes(),
+            "lex_ends": ends.tobytes(),
+            "lex_columns": X_lex.indices.astype("<i4").tobytes(),
+            "lex_values": X_lex.data.astype("<f4").tobytes(),
+            "word_ends": (clauses.indptr[1:].astype("<i8") + self._n_words).tobytes(),
+            "word_columns": clauses.column.astype("<i4").tobytes(),
+            "word_valences": clauses.valence.astype("<f4").tobytes(),
+            "word_clauses": clauses.clause.astype("<i4").tobytes(),
+        }
+        self._nnz += int(X_lex.nnz)
+        self._n_words += len(clauses.column)
+        self._append(digests, parts)
 
     @property
     def clauses(self) -> Clauses:

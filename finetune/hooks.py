@@ -23,6 +23,7 @@ def connect() -> None:
     row_hooks.text_sentiments.register(_text_sentiments)
     row_hooks.near_identical.register(_near_identical)
     row_hooks.proposals.register(_proposals)
+    row_hooks.review_order.register(_review_order)
     topic_hooks.topics_changed.register(services.after_topic_change)
 
 
@@ -44,6 +45,13 @@ def _proposals(column: Column, verbatim: Verbatim) -> list[tuple[int, float, int
     from finetune.proposals import proposals
 
     return proposals(column, verbatim)
+
+
+def _review_order(column: Column) -> list[int]:
+    from finetune.selectors import version_deployed
+
+    version = version_deployed(column)
+    return version.metrics.get("queue", []) if version is not None else []
 
 
 def _near_identical(column: Column, verbatim_id: int, candidate_ids: Sequence[int]) -> set[int]:

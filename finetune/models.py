@@ -31,6 +31,7 @@ class Trigger(models.TextChoices):
     TOPICS = "topics", "Topic changes"
     ROWS = "rows", "New rows"
     BUTTON = "button", "By hand"
+    DEEP = "deep", "Enough reviews to fine-tune the encoder"
     FOLLOW_UP = "follow_up", "Changes during the update before"
     COMMAND = "command", "Command line"
 
@@ -39,6 +40,44 @@ class VersionState(models.TextChoices):
     TRAINED = "trained", "Trained"
     DEPLOYED = "deployed", "In use"
     SUPERSEDED = "superseded", "Replaced"
+
+
+class TuningState(models.TextChoices):
+    IN_USE = "in_use", "In use"
+    REPLACED = "replaced", "Replaced"
+    NOT_BETTER = "not_better", "Not better than without"
+
+
+class Tuning(models.Model):
+    """Copies of the encoder that were fine-tuned on a column's reviews (a deep update).
+
+    Weights and vectors lie in the cache folder under `key`. They can be lost without harm: light updates then
+    learn on the untuned encoder until the next deep update.
+    """
+
+    column = models.ForeignKey(Column, models.CASCADE, related_name="tunings")
+    job = models.ForeignKey(Job, models.SET_NULL, null=True, blank=True, related_name="+")
+    key = models.CharField(max_length=40, unique=True)
+    state = models.CharField(max_length=16, choices=TuningState.choices)
+    created_at = models.DateTimeField(auto_now_add=True)
+    encoder = models.CharField(max_length=100)  # key of the encoder that was tuned
+    n_reviewed = models.PositiveIntegerField()
+    n_features = models.PositiveIntegerField()
+    topic_ids: models.JSONField[list[int], list[int]] = models.JSONField(default=list)
+    digests = models.BinaryField()  # of the texts it was trained on, 16 bytes each
+    parts = models.BinaryField()  # for each of them the member that did not see it, one byte
+    metrics: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["column"], condition=Q(state="in_use"), name="tuning_one_in_use_per_column"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Tuning on {self.n_reviewed} reviews"
 
 
 class ModelVersion(models.Model):
@@ -58,6 +97,7 @@ class ModelVersion(models.Model):
     topic_ids: models.JSONField[list[int], list[int]] = models.JSONField(default=list)
     artifact = models.BinaryField(null=True, blank=True)  # npz with format version, encoder key
     encoder = models.CharField(max_length=100, blank=True)
+    tuning = models.ForeignKey(Tuning, models.SET_NULL, null=True, blank=True, related_name="+")
     sha256 = models.CharField(max_length=64, blank=True)
     duration_s = models.FloatField(null=True, blank=True)
     timings: models.JSONField[dict[str, float], dict[str, float]] = models.JSONField(default=dict)

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 import structlog
 from django.conf import settings
 from django.db import connection
 
-from finetune.encoders import VECTOR_TYPE
+from finetune.encoders import read_vectors
 from finetune.engine import SentimentClassifier, TopicClassifier, lexical_features, read_clauses
-from finetune.models import Embedding, ModelVersion, VersionState
+from finetune.features import cached_vectors, tuned_folder
+from finetune.models import ModelVersion, VersionState
 from finetune.updates import version_load
 from projects.models import Column
 from rows.models import Verbatim
@@ -38,9 +41,30 @@ class LoadedModel:
     version_id: int
     number: int
     encoder: str
+    tuning: str | None  # key of the fine-tuned encoder whose vectors the classifier reads
     topic_ids: list[int]
     classifier: TopicClassifier
     sentiment: SentimentClassifier
+
+    def vectors(self, digests: Sequence[bytes]) -> dict[bytes, np.ndarray]:
+        """Return vectors of the texts that have them, float32: the encoder's, then the fine-tuned ones."""
+        found = {
+            one: vector.astype(np.float32)
+            for one, vector in read_vectors(self.encoder, list(dict.fromkeys(digests))).items()
+        }
+        if self.tuning is None or not found:
+            return found
+        tuned = cached_vectors(tuned_folder(self.tuning) / "vectors", list(found))
+        return {one: np.concatenate([found[one], vector]) for one, vector in tuned.items()}
+
+    @property
+    def n_topics_(self) -> int:
+        return self.classifier.n_topics_
+
+    def predict_proba(self, X: np.ndarray, X_lex: sp.csr_matrix | None = None) -> np.ndarray:
+        """Return the classifier's probabilities; rows of X as `vectors` gives them."""
+        n = self.classifier.n_features_
+        return self.classifier.predict_proba(X[:, :n], X_lex, X[:, n:] if self.tuning is not None else None)
 
 
 _models: OrderedDict[int, LoadedModel] = OrderedDict()  # by column
@@ -56,12 +80,8 @@ def proposals(column: Column, verbatim: Verbatim) -> list[tuple[int, float, int 
     model = model_of(column)
     if model is None:
         return []
-    vector = (
-        Embedding.objects.filter(encoder=model.encoder, digest=verbatim.digest)
-        .values_list("vector", flat=True)
-        .first()
-    )
-    return [] if vector is None else _predict(model, verbatim.text, bytes(vector))
+    vector = model.vectors([bytes(verbatim.digest)]).get(bytes(verbatim.digest))
+    return [] if vector is None else _predict(model, verbatim.text, vector)
 
 
 def model_of(column: Column, *, wait: bool = False) -> LoadedModel | None:
@@ -86,9 +106,9 @@ def model_of(column: Column, *, wait: bool = False) -> LoadedModel | None:
     return model
 
 
-def _predict(model: LoadedModel, text: str, vector: bytes) -> list[tuple[int, float, int | None]]:
-    X = np.frombuffer(vector, dtype=VECTOR_TYPE).astype(np.float32)[None, :]
-    Y_prob = model.classifier.predict_proba(X, lexical_features([text]))[0]
+def _predict(model: LoadedModel, text: str, vector: np.ndarray) -> list[tuple[int, float, int | None]]:
+    X = vector[None, :]
+    Y_prob = model.predict_proba(X, lexical_features([text]))[0]
     likely = np.argsort(-Y_prob, kind="stable")[:MAX_PROPOSALS]
     likely = likely[Y_prob[likely] >= MIN_PROBABILITY]
     enabled = dict(
@@ -99,7 +119,9 @@ def _predict(model: LoadedModel, text: str, vector: bytes) -> list[tuple[int, fl
     likely = np.array([j for j in likely if model.topic_ids[j] in enabled], dtype=np.int64)
     if not likely.size:
         return []
-    moods = model.sentiment.predict(read_clauses([text]), X, np.zeros(len(likely), dtype=np.int64), likely)
+    moods = model.sentiment.predict(
+        read_clauses([text]), X[:, : model.classifier.n_features_], np.zeros(len(likely), dtype=np.int64), likely
+    )
     return [
         (
             model.topic_ids[j],
@@ -130,10 +152,17 @@ def _load_in_thread(column_id: int, version_id: int) -> None:
 
 def _load_now(column_id: int, version_id: int) -> None:
     try:
-        version = ModelVersion.objects.get(pk=version_id)
+        version = ModelVersion.objects.select_related("tuning").get(pk=version_id)
         loaded = version_load(version)
         if loaded is not None:
-            model = LoadedModel(version.pk, version.number, version.encoder, list(version.topic_ids), *loaded)
+            model = LoadedModel(
+                version.pk,
+                version.number,
+                version.encoder,
+                version.tuning.key if version.tuning is not None else None,
+                list(version.topic_ids),
+                *loaded,
+            )
             with _lock:
                 _models[column_id] = model
                 _models.move_to_end(column_id)

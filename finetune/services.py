@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from finetune.models import Trigger
+from finetune.models import Trigger, VersionState
 from projects.history import change_record, undoes
 from projects.jobs import job_active, job_enqueue, job_send
 from projects.models import ACTIVE_STATES, Change, ChangeKind, Column, Job, JobKind, JobState
@@ -18,7 +18,13 @@ from topicassign.errors import ApplicationError
 
 
 def update_request(
-    *, column: Column, trigger: str, user: Any = None, delay_s: float = 0, assign_only: bool = False
+    *,
+    column: Column,
+    trigger: str,
+    user: Any = None,
+    delay_s: float = 0,
+    assign_only: bool = False,
+    deep: bool = False,
 ) -> Job | None:
     """Ask for an AI update. One at a time per column: an update on its way is used, or followed by one more.
 
@@ -33,7 +39,7 @@ def update_request(
                     project=column.project,
                     column=column,
                     user=user,
-                    payload={"trigger": str(trigger), "assign_only": assign_only},
+                    payload={"trigger": str(trigger), "assign_only": assign_only, "deep": deep},
                     delay_s=delay_s,
                 )
         except IntegrityError:  # somebody else was faster
@@ -76,8 +82,34 @@ def after_update(job: Job) -> None:
     column = Column.objects.select_related("project").filter(pk=job.column.pk).first()
     if column is None or job.state != JobState.DONE or not column.ai_updates_on:
         return
-    if column.update_requested or column.n_reviews_since_update >= settings.REVIEWS_PER_UPDATE:
+    if deep_due(column):
+        update_request(column=column, trigger=Trigger.DEEP, deep=True)
+    elif column.update_requested or column.n_reviews_since_update >= settings.REVIEWS_PER_UPDATE:
         update_request(column=column, trigger=Trigger.FOLLOW_UP)
+
+
+def deep_due(column: Column) -> bool:
+    """Whether the encoder should be fine-tuned on the reviews of the version in use."""
+    if not settings.DEEP_UPDATES_AT:
+        return False
+    version = column.versions.filter(state=VersionState.DEPLOYED).only("n_reviewed", "encoder").first()
+    if version is None:
+        return False
+    last = (
+        column.tunings.filter(encoder=version.encoder).order_by("-n_reviewed").values_list("n_reviewed", flat=True)
+    )
+    return next_deep_update(last.first() or 0) <= version.n_reviewed
+
+
+def next_deep_update(n_last: int) -> int:
+    """Return the number of reviews for the deep update after the one at `n_last` reviews (0: none yet)."""
+    later = [n for n in settings.DEEP_UPDATES_AT if n > n_last]
+    if later:
+        return later[0]
+    n = settings.DEEP_UPDATES_AT[-1]
+    while n <= n_last:
+        n *= 2
+    return n
 
 
 def update_by_hand(*, column: Column, user: Any) -> Job:

@@ -17,6 +17,7 @@ import numpy as np
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import transaction
+from django.test.utils import override_settings
 
 from finetune.engine import measured_f1
 from finetune.engine.simulate import Dataset, load_dataset
@@ -24,6 +25,7 @@ from finetune.features import ColumnFeatures
 from finetune.models import Trigger
 from finetune.selectors import version_deployed
 from finetune.services import update_request
+from finetune.tunings import tuning_drop
 from finetune.writeback import NO_SENTIMENT
 from projects.jobs import job_execute, jobs_held
 from projects.models import ACTIVE_STATES, Column, ColumnType, Job, JobKind, JobState, Project
@@ -43,6 +45,7 @@ def simulate(
     strategy: str,
     seed: int,
     checkpoints: Sequence[int] = CHECKPOINTS,
+    deep: bool = False,
     log: Callable[[str], None] = lambda _: None,
 ) -> list[dict[str, Any]]:
     """Review `n_reviews` rows of a data set and measure the AI on all rows not yet reviewed.
@@ -53,6 +56,8 @@ def simulate(
         "focus" (the product's queue), "certainty" or "random".
     seed
         Chooses the rows where the data set is cut, and drives the queue's random rows.
+    deep
+        Fine-tune the encoder at the numbers of reviews of DEEP_UPDATES_AT; without, light updates only.
 
     Returns
     -------
@@ -63,7 +68,7 @@ def simulate(
     data = load_dataset(dataset_path, seed=seed)
     name = Path(dataset_path).name
     began = time.perf_counter()
-    with jobs_held():
+    with jobs_held(), override_settings(DEEP_UPDATES_AT=settings.DEEP_UPDATES_AT if deep else []):
         oracle = _Oracle(data, name, seed)
         try:
             return oracle.run(n_reviews, strategy, checkpoints, log, began)
@@ -140,6 +145,8 @@ class _Oracle:
         self.column.versions.all().delete()
         Topic.objects.filter(column=self.column).delete()
         self.project.delete()
+        for key in self.column.tunings.values_list("key", flat=True):
+            tuning_drop(key)
         for folder in (settings.CACHE_DIR / "features").glob(f"*/{self.column.pk}"):
             ColumnFeatures.remove(folder)
 

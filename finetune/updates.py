@@ -31,11 +31,24 @@ from finetune.engine import (
     assign,
     certainty,
     lexical_features,
+    most_telling,
     topic_prompt,
 )
+from finetune.engine.tuning import TuningOptions
 from finetune.features import ColumnFeatures
-from finetune.models import ModelVersion, TopicScore, Trigger, VersionState
+from finetune.models import ModelVersion, TopicScore, Trigger, Tuning, TuningState, VersionState
 from finetune.scores import Scores, make_scores
+from finetune.tunings import (
+    PRINCIPAL_SAMPLE,
+    ColumnTuning,
+    can_tune,
+    is_better,
+    loo_f1,
+    tuning_drop,
+    tuning_in_use,
+    tuning_make,
+    tunings_sweep,
+)
 from finetune.writeback import NO_SENTIMENT, Groups, Outcome, Stored, groups_load, statistics_refresh, write_back
 from projects.jobs import JobLostError, JobRun
 from projects.models import Column, Job
@@ -54,14 +67,30 @@ ENCODE_BLOCK = 1_024
 PREDICT_BLOCK = 50_000
 ASSIGN_BLOCK = 10_000
 MANY_CHANGES = 10_000
+QUEUE_LENGTH = 60  # reviews planned ahead: more than people do before the next update
 STAGES = {
     "prepare": "Preparing data",
     "encode": "Encoding texts",
     "train": "Training",
+    "tune": "Fine-tuning the encoder",
+    "encode_tuned": "Encoding texts with the fine-tuned encoder",
     "evaluate": "Evaluating",
     "assign": "Assigning topics",
     "deploy": "Deploying",
 }
+
+
+class _Lazy:
+    """Rows of a memory map in another order, read when asked for."""
+
+    def __init__(self, X: np.ndarray, rows: np.ndarray) -> None:
+        self._X, self._rows = X, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: np.ndarray) -> np.ndarray:
+        return self._X[self._rows[index]]
 
 
 class Clock:
@@ -85,13 +114,21 @@ class Clock:
 
 
 class Update:
-    """One AI update of a column. `run` reports progress and guards the claim; None runs without a job."""
+    """One AI update of a column. `run` reports progress and guards the claim; None runs without a job.
 
-    def __init__(self, column: Column, run: JobRun | None, *, trigger: str, assign_only: bool = False) -> None:
+    A deep update fine-tunes the encoder on the reviews first, and goes on with it if it is better.
+    """
+
+    def __init__(
+        self, column: Column, run: JobRun | None, *, trigger: str, assign_only: bool = False, deep: bool = False
+    ) -> None:
         self.column = column
         self.run = run
         self.trigger = trigger
         self.assign_only = assign_only
+        self.deep = deep
+        self.tuning: ColumnTuning | None = None
+        self.candidate: ColumnTuning | None = None
         self.clock = Clock()
         self.n_changed = 0  # verbatims, since the planner was told
         self._early: tuple[TopicClassifier, list[int]] | None = None
@@ -115,6 +152,16 @@ class Update:
         with self.clock.stage("train"):
             self.report("train", 0, 1)
             self._train()
+        if self.deep:
+            self._tune()
+        try:
+            return self._finish()
+        except BaseException:
+            if self.candidate is not None and self.candidate.record.pk is None:
+                tuning_drop(self.candidate.record.key)
+            raise
+
+    def _finish(self) -> dict[str, Any]:
         with self.clock.stage("evaluate"):
             self.report("evaluate", 0, 1)
             self._evaluate()
@@ -157,6 +204,7 @@ class Update:
         self.encoder = get_encoder()
         self.features = ColumnFeatures(self.column.pk, self.encoder.key, self.encoder.n_features)
         self._encode_topics()
+        self.tuning = tuning_in_use(self.column, self.encoder) if self.topics else None
         positions = self.features.positions(self.groups.digests)
         missing = np.flatnonzero(positions < 0)
         total = self.groups.n
@@ -178,6 +226,22 @@ class Update:
                 self._assign_early(block)
         self._refresh_statistics()
         self.positions = self.features.positions(self.groups.digests)
+        if self.tuning is not None:
+            self._tuned_positions(self.tuning, np.arange(self.groups.n))
+
+    def _tuned_positions(self, tuning: ColumnTuning, groups: np.ndarray) -> np.ndarray:
+        """Return where the vectors of some groups are; texts that have none yet are encoded first."""
+        return tuning.ensure(
+            [self.groups.digests[i] for i in groups.tolist()],
+            lambda block: self._texts(groups[block]),
+            lambda done, total: self.report("encode_tuned", done, total),
+        )
+
+    def _tuned_of(self, model: TopicClassifier, groups: np.ndarray) -> np.ndarray | None:
+        """Return the fine-tuned encoder's vectors of some groups, None for a model that reads none."""
+        if not model.needs_tuned or self.tuning is None:
+            return None
+        return self.tuning.read(self._tuned_positions(self.tuning, groups))
 
     def _catch_up_with_topics(self) -> None:
         """Encoding a large column takes minutes; topics made meanwhile count from the next block on."""
@@ -256,6 +320,8 @@ class Update:
         version = deployed_version(self.column)
         if version is None or version.encoder != self.encoder.key:
             return None
+        if version.tuning_id != (self.tuning.record.pk if self.tuning is not None else None):
+            return None  # it reads vectors that are not at hand
         if not set(self.topic_ids) <= set(version.topic_ids):
             return None
         loaded = version_load(version)
@@ -275,13 +341,27 @@ class Update:
         self.reviewed = reviewed = np.flatnonzero(groups.is_reviewed & (self.positions >= 0))
         groups.is_audit[reviewed] = [audit_of[int(head)] for head in groups.head_ids[reviewed]]
         self.Y, self.S = self._labels(reviewed)
-        positions = self.positions[reviewed]
         pool = np.flatnonzero(~groups.is_reviewed & (self.positions >= 0))
         rng = np.random.default_rng(0)
         sample = np.sort(rng.choice(pool, POOL_SAMPLE, replace=False)) if len(pool) > POOL_SAMPLE else pool
         self.pool_sample = sample
-        sample_positions = self.positions[sample]
-        self.classifier = TopicClassifier(random_state=0).fit(
+        self.classifier = self._fit(self.tuning)
+        self._fit_sentiment()
+
+    def _fit(self, tuning: ColumnTuning | None) -> TopicClassifier:
+        """Learn the topics from the reviewed groups, with or without a fine-tuned encoder."""
+        reviewed, sample = self.reviewed, self.pool_sample
+        positions, sample_positions = self.positions[reviewed], self.positions[sample]
+        tuned = None
+        if tuning is not None and len(reviewed) and len(sample):
+            tuned = tuning.rows(
+                digests=[self.groups.digests[i] for i in reviewed.tolist()],
+                positions=self._tuned_positions(tuning, reviewed),
+                pool=self._tuned_positions(tuning, sample),
+                prompts=self.prompts,
+                topic_ids=self.topic_ids,
+            )
+        return TopicClassifier(random_state=0).fit(
             np.asarray(self.features.X[positions], dtype=np.float32),
             self.Y,
             label_X=self.label_X,
@@ -289,15 +369,56 @@ class Update:
             label_X_lex=self.label_X_lex,
             pool_X=np.asarray(self.features.X[sample_positions], dtype=np.float32) if len(sample) else None,
             pool_X_lex=self.features.X_lex[sample_positions] if len(sample) else None,
+            tuned=tuned,
         )
+
+    def _fit_sentiment(self) -> None:
         self.sentiment_model = sentiments.fit(
             classifier=self.classifier,
             features=self.features,
-            positions=positions,
+            positions=self.positions[self.reviewed],
             S=self.S,
             label_X=self.label_X,
-            pool=sample_positions,
+            pool=self.positions[self.pool_sample],
         )
+
+    # fine-tune
+
+    def _tune(self) -> None:
+        """Fine-tune the encoder on the reviews; go on with it if it does better on reviews it has not seen."""
+        tunings_sweep()
+        options = TuningOptions()
+        if not can_tune(self.encoder) or len(self.reviewed) < 2 * options.n_members or not len(self.pool_sample):
+            return
+        with self.clock.stage("tune"):
+            self.report("tune", 0, 100)
+            candidate = tuning_make(
+                column=self.column,
+                job=self.run.job if self.run is not None else None,
+                base=self.encoder,
+                texts=self._texts(self.reviewed),
+                digests=[self.groups.digests[i] for i in self.reviewed.tolist()],
+                Y=self.Y,
+                prompts=self.prompts,
+                topic_ids=self.topic_ids,
+                pool_texts=self._texts(self.pool_sample[:PRINCIPAL_SAMPLE]),
+                options=options,
+                progress=lambda share: self.report("tune", round(100 * share), 100),
+            )
+            self.candidate = candidate
+            classifier = self._fit(candidate)
+            before, after = loo_f1(self.classifier, self.Y), loo_f1(classifier, self.Y)
+            candidate.record.metrics |= {"f1_before": round(before, 4), "f1": round(after, 4)}
+        if is_better(classifier, self.classifier, self.Y):
+            with self.clock.stage("encode_tuned"):
+                self._tuned_positions(candidate, np.arange(self.groups.n))
+            self.tuning, self.classifier = candidate, classifier
+            self._fit_sentiment()
+        else:
+            candidate.record.state = TuningState.NOT_BETTER
+            candidate.record.save()
+            tuning_drop(candidate.record.key)
+            self.candidate = None
 
     def _labels(self, reviewed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return topics (0/1) and sentiments of the reviewed groups, both of shape (n_reviewed, n_topics)."""
@@ -323,7 +444,9 @@ class Update:
         order = np.argsort(positions, kind="stable")  # read the memory maps from front to back
         rows = positions[order]
         Y_prob = np.empty((len(block), len(topic_ids)), dtype=np.float32)
-        Y_prob[order] = model.predict_proba(self.features.X[rows], self.features.X_lex[rows])
+        Y_prob[order] = model.predict_proba(
+            self.features.X[rows], self.features.X_lex[rows], self._tuned_of(model, block[order])
+        )
         return self._decide(model, block, positions, topic_ids, Y_prob)
 
     def _decide(
@@ -361,7 +484,8 @@ class Update:
             rows = self.positions[self.pool[start : start + PREDICT_BLOCK]]
             whole = len(rows) == self.features.n and bool((np.diff(rows) == 1).all())
             part, part_lex = (X, X_lex) if whole else (X[rows], X_lex[rows])
-            self.Y_prob[start : start + len(rows)] = self.classifier.predict_proba(part, part_lex)
+            tuned = self._tuned_of(self.classifier, self.pool[start : start + PREDICT_BLOCK])
+            self.Y_prob[start : start + len(rows)] = self.classifier.predict_proba(part, part_lex, tuned)
             self.report("evaluate", min(start + len(rows), len(self.pool)), len(self.pool))
         self.scores: Scores = make_scores(
             classifier=self.classifier,
@@ -369,6 +493,18 @@ class Update:
             is_audit=self.groups.is_audit[self.reviewed],
             Y_prob=self.Y_prob,
         )
+        self._plan_reviews()
+
+    def _plan_reviews(self) -> None:
+        """Say which texts to review next, those that tell most about the rest first."""
+        planned = most_telling(
+            _Lazy(self.features.X, self.positions[self.pool]),  # type: ignore[arg-type]
+            self.Y_prob,
+            n=QUEUE_LENGTH,
+            X_reviewed=np.asarray(self.features.X[self.positions[self.reviewed]], dtype=np.float32),
+            random_state=len(self.reviewed),
+        )
+        self.scores.metrics["queue"] = [int(pk) for pk in self.groups.head_ids[self.pool[planned]]]
 
     def _assign(self) -> None:
         n = len(self.pool)
@@ -442,6 +578,7 @@ class Update:
                 raise JobLostError(str(self.run.job.pk))
             number = (self.column.versions.aggregate(last=Max("number"))["last"] or 0) + 1
             self.column.versions.filter(state=VersionState.DEPLOYED).update(state=VersionState.SUPERSEDED)
+            stale_tunings = self._deploy_tuning()
             version = ModelVersion.objects.create(
                 column=self.column,
                 job=self.run.job if self.run is not None else None,
@@ -450,12 +587,16 @@ class Update:
                 state=VersionState.DEPLOYED,
                 data_version=self.data_version_seen,
                 n_reviewed=len(self.reviewed),
-                hyper_parameters={"classifier": self.classifier.get_params(), "kind": "light"},
+                hyper_parameters={
+                    "classifier": self.classifier.get_params(),
+                    "kind": "deep" if self.candidate is not None else "light",
+                },
                 metrics=self.scores.metrics,
                 ai_score=self.scores.ai_score,
                 topic_ids=self.topic_ids,
                 artifact=artifact,
                 encoder=self.encoder.key,
+                tuning=self.tuning.record if self.tuning is not None else None,
                 sha256=hashlib.sha256(artifact).hexdigest(),
                 duration_s=self.clock.total,
                 timings=self.clock.seconds,
@@ -473,7 +614,22 @@ class Update:
             old = self.column.versions.exclude(artifact=None).exclude(pk=version.pk).order_by("-number")
             stale = list(old.values_list("pk", flat=True)[KEEP_ARTIFACTS:])
             ModelVersion.objects.filter(pk__in=stale).update(artifact=None)
+        for key in stale_tunings:
+            tuning_drop(key)
         return version
+
+    def _deploy_tuning(self) -> list[str]:
+        """Put the new fine-tuned encoder in use; return the keys of those whose files nobody reads any more."""
+        if self.candidate is None:
+            return []
+        old = Tuning.objects.filter(column=self.column, state=TuningState.IN_USE)
+        keys = list(old.values_list("key", flat=True))
+        # Models that read its vectors cannot be used again.
+        ModelVersion.objects.filter(tuning__in=old).update(artifact=None)
+        old.update(state=TuningState.REPLACED)
+        self.candidate.record.state = TuningState.IN_USE
+        self.candidate.record.save()
+        return keys
 
 
 def deployed_version(column: Column) -> ModelVersion | None:
@@ -515,9 +671,11 @@ def version_load(version: ModelVersion) -> tuple[TopicClassifier, Any] | None:
     return TopicClassifier.from_arrays(parts["topic"]), sentiments.load(parts["sentiment"])
 
 
-def update_now(column: Column, *, trigger: str = Trigger.COMMAND, run: JobRun | None = None) -> dict[str, Any]:
+def update_now(
+    column: Column, *, trigger: str = Trigger.COMMAND, run: JobRun | None = None, deep: bool = False
+) -> dict[str, Any]:
     """Run an update of a column in this process, without a job unless one is given."""
-    return Update(column, run, trigger=trigger).execute()
+    return Update(column, run, trigger=trigger, deep=deep).execute()
 
 
 def update_for_job(run: JobRun) -> dict[str, Any]:
@@ -531,4 +689,5 @@ def update_for_job(run: JobRun) -> dict[str, Any]:
         run,
         trigger=job.payload.get("trigger", Trigger.BUTTON),
         assign_only=bool(job.payload.get("assign_only")),
+        deep=bool(job.payload.get("deep")),
     ).execute()

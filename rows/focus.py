@@ -1,7 +1,7 @@
 """The queue of focus mode: which row to review next.
 
-Least certain rows first, mixed with a share of rows drawn at random, and never two near-identical
-texts in a row (specification S4.3). The random rows are marked (`is_audit`) and make an unbiased
+Rows that teach most first, then the least certain ones, mixed with a share of rows drawn at random, and never two
+near-identical texts in a row (specification S4.3). The random rows are marked (`is_audit`) and make an unbiased
 sample to measure the AI on, so they are drawn without a look at content or certainty.
 """
 
@@ -65,7 +65,11 @@ def focus_next(
         drawn = _draw(column, skipped, rng)
         if drawn is not None:
             return Card(drawn, is_audit=True)
-    candidates = list(with_topics(pool(column).exclude(pk__in=skipped).order_by("certainty", "id"))[:N_CANDIDATES])
+    candidates = _planned(column, skipped) if strategy == "focus" else []
+    if not candidates:
+        candidates = list(
+            with_topics(pool(column).exclude(pk__in=skipped).order_by("certainty", "id"))[:N_CANDIDATES]
+        )
     if not candidates:
         return None
     if last_id:
@@ -76,6 +80,14 @@ def focus_next(
             if row.pk not in alike:
                 return Card(row, is_audit=False)
     return Card(candidates[0], is_audit=False)
+
+
+def _planned(column: Column, skipped: set[int]) -> list[Verbatim]:
+    """Return what is left of the order the last AI update planned."""
+    order: list[int] = hooks.review_order.first(default=[], column=column)
+    left = [pk for pk in order if pk not in skipped]
+    found = {row.pk: row for row in with_topics(pool(column).filter(pk__in=left))}
+    return [found[pk] for pk in left if pk in found][:N_CANDIDATES]
 
 
 def _draw(column: Column, skipped: set[int], rng: random.Random) -> Verbatim | None:

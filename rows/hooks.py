@@ -12,3 +12,6 @@ near_identical = Hook("near_identical")
 # what the model in use thinks of one row, also below its thresholds. Focus mode waits for it, so it
 # returns [] where an answer is not at hand.
 proposals = Hook("proposals")
+# review_order(column) -> ids of the verbatims whose review would teach most, best first; what was reviewed since
+# may be among them.
+review_order = Hook("review_order")

@@ -45,6 +45,15 @@ def env_list(name: str, default: list[str] | None = None) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
+def env_numbers(name: str, default: str) -> list[int]:
+    """Return whole numbers above 0, in ascending order, from "20,50,100"; an empty value gives none."""
+    value = os.environ.get(name)
+    parts = [part.strip() for part in (default if value is None else value).split(",") if part.strip()]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise ImproperlyConfigured(f"{name} must be whole numbers with commas between, got {value!r}.")
+    return sorted({int(part) for part in parts})
+
+
 def env_secret(name: str, file: Path) -> str:
     """Return the secret from the environment, or one kept in `file`, made at the first start."""
     value = env_str(name)

@@ -11,7 +11,7 @@ import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from topicassign.env import env_bool, env_int, env_list, env_secret, env_str
+from topicassign.env import env_bool, env_int, env_list, env_numbers, env_secret, env_str
 from topicassign.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -269,6 +269,8 @@ ENCODER_PATH = env_str("ENCODER_PATH")
 ENCODER_ALLOW_DOWNLOAD = env_bool("ENCODER_ALLOW_DOWNLOAD", True)
 LOAD_MODELS_IN_THREADS = not TESTING  # an in-memory database belongs to one thread
 REVIEWS_PER_UPDATE = env_int("REVIEWS_PER_UPDATE", 5, minimum=1)
+# Numbers of reviews at which the encoder is fine-tuned, then at every doubling of the last. Empty: never.
+DEEP_UPDATES_AT = env_numbers("DEEP_UPDATES_AT", "20,50,100,200,300")
 TOPIC_CHANGE_DEBOUNCE_S = env_int("TOPIC_CHANGE_DEBOUNCE_S", 5)
 AUDIT_SHARE_PERCENT = env_int("AUDIT_SHARE_PERCENT", 20)
 if AUDIT_SHARE_PERCENT > 100:

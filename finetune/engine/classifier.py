@@ -358,6 +358,7 @@ class TopicClassifier(BaseEstimator):
     def _tuned_scores(self, X_tuned):
         M, d = self._tuned_W.shape[1], self._tuned_W.shape[2] - 1
         scores = np.zeros((2, len(X_tuned), self.n_topics_), dtype=np.float32)
+        X_tuned = np.reshape(X_tuned, (len(X_tuned), M, d))
         for m in range(M):
             Z = _as_dense(X_tuned[:, m])
             scores[0] += _unit(Z - self._tuned_center[m]) @ self._tuned_W[0, m, :d]
@@ -431,7 +432,7 @@ class TopicClassifier(BaseEstimator):
             Sentence vectors; float16 and memory-mapped arrays are fine, they are read in chunks.
         X_lex : csr_matrix of shape (n_rows, n_lexical_features), optional
             Left out, words count for nothing.
-        X_tuned : ndarray of shape (n_rows, n_members, n_components), optional
+        X_tuned : ndarray of shape (n_rows, n_members * n_components), split by member or not, optional
             Vectors of the fine-tuned encoder; needed if the classifier was fitted with one.
 
         Returns

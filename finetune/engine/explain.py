@@ -102,7 +102,8 @@ class Explanation:
 class Classifier(Protocol):
     """What is asked of a fitted classifier."""
 
-    n_topics_: int
+    @property
+    def n_topics_(self) -> int: ...
 
     def predict_proba(self, X: np.ndarray, X_lex: sp.csr_matrix | None = None) -> np.ndarray: ...
 

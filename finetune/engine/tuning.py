@@ -204,6 +204,14 @@ class TunedEncoder:
         return cls(encoder, models, arrays)
 
 
+def can_tune(encoder: Any) -> bool:
+    """Whether an encoder has what fine-tuning needs: a transformer with word vectors below a stack of layers."""
+    if not isinstance(encoder, Encoder):
+        return False
+    network = getattr(encoder.model[0], "auto_model", None)
+    return hasattr(network, "embeddings") and hasattr(network, "encoder")
+
+
 def tuning_parts(n_reviewed: int, n_members: int, *, random_state: int = 0) -> np.ndarray:
     """Return which member is trained without each reviewed row, int of shape (n_reviewed,)."""
     return np.random.default_rng(random_state).permutation(np.arange(n_reviewed) % n_members)

@@ -20,6 +20,9 @@ class Command(BaseCommand):
         parser.add_argument("--reviews", type=int, default=300)
         parser.add_argument("--strategy", choices=["focus", "random", "certainty"], default="focus")
         parser.add_argument("--seeds", default="0", help="comma separated, e.g. 0,1,2")
+        parser.add_argument(
+            "--deep", action="store_true", help="fine-tune the encoder at 20, 50, 100, ... reviews"
+        )
         parser.add_argument("--engine-only", action="store_true", help="without database and services")
         parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
 
@@ -54,6 +57,7 @@ class Command(BaseCommand):
             n_reviews=options["reviews"],
             strategy=options["strategy"],
             seed=seed,
+            deep=options["deep"],
             log=lambda line: print(line, file=sys.stderr, flush=True),
         )
 

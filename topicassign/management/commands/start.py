@@ -188,7 +188,8 @@ class Starter:
         )
 
     def start_worker(self) -> None:
-        pool = ["-P", "threads", "-c", "1"] if WINDOWS else ["-P", "prefork", "-c", "1"]
+        # Two: an import or a light update need not wait for a deep update, which takes minutes.
+        pool = ["-P", "threads", "-c", "2"] if WINDOWS else ["-P", "prefork", "-c", "2"]
         self.starts.append(time.monotonic())
         self.worker = self.spawn(
             # The queue is ours and carries JSON only, so running as root is no open door.
