@@ -45,6 +45,8 @@ def update_request(
         except IntegrityError:  # somebody else was faster
             active = job_active(column=column)
     if active is not None and active.state == JobState.QUEUED:
+        if deep and not active.payload.get("deep"):  # the one that waits becomes a deep one
+            Job.objects.filter(pk=active.pk, state=JobState.QUEUED).update(payload=active.payload | {"deep": True})
         # Debounce: each further change pushes a waiting update back.
         if delay_s and active.not_before is not None:
             moved = Job.objects.filter(pk=active.pk, state=JobState.QUEUED).update(
