@@ -29,6 +29,7 @@ from finetune.engine import (
     TopicClassifier,
     TopicSpec,
     assign,
+    audit_weights,
     certainty,
     lexical_features,
     most_telling,
@@ -370,6 +371,7 @@ class Update:
             pool_X=np.asarray(self.features.X[sample_positions], dtype=np.float32) if len(sample) else None,
             pool_X_lex=self.features.X_lex[sample_positions] if len(sample) else None,
             tuned=tuned,
+            calibration_weight=audit_weights(self.groups.is_audit[reviewed]),
         )
 
     def _fit_sentiment(self) -> None:

@@ -251,6 +251,29 @@ def measured_f1(Y: np.ndarray, Y_hat: np.ndarray, *, average: str = "weighted") 
     return float(f1 @ support / support.sum())
 
 
+def audit_weights(is_audit: np.ndarray) -> np.ndarray:
+    """Return the weight of each reviewed row in the correction of the probabilities.
+
+    Rows that the focus queue chose are not like the pool, the audit rows are, but they are few: each of the two
+    kinds counts half (a compromise between bias and variance; their number would be the one end, audit rows alone
+    the other).
+
+    Parameters
+    ----------
+    is_audit : bool ndarray of shape (n_reviewed,)
+
+    Returns
+    -------
+    weight : ndarray of shape (n_reviewed,)
+        Sums to n_reviewed; all 1 if there is one kind only.
+    """
+    is_audit = np.asarray(is_audit, dtype=bool)
+    n, n_audit = len(is_audit), int(is_audit.sum())
+    if not 0 < n_audit < n:
+        return np.ones(n)
+    return np.where(is_audit, 0.5 * n / n_audit, 0.5 * n / (n - n_audit))
+
+
 def audit_score(
     Y: np.ndarray, Y_hat: np.ndarray, *, level: float = 0.95, n_bootstrap: int = 1000, random_state: int = 0
 ) -> tuple[float, float, float]:

@@ -18,7 +18,7 @@ from finetune.engine.classifier import TopicClassifier
 from finetune.engine.encoder import Encoder
 from finetune.engine.lexical import lexical_features
 from finetune.engine.query import QueryStrategy
-from finetune.engine.scoring import ai_score, assign, audit_score, certainty, measured_f1
+from finetune.engine.scoring import ai_score, assign, audit_score, audit_weights, certainty, measured_f1
 from finetune.engine.sentiment import (
     Clauses,
     SentimentClassifier,
@@ -234,6 +234,7 @@ def _light_update(dataset, features, reviewed, is_audit, seed) -> _State:
     classifier = TopicClassifier(random_state=seed).fit(
         features.X[reviewed], dataset.Y[reviewed], label_X=features.label_X, X_lex=features.X_lex[reviewed],
         label_X_lex=features.label_X_lex, pool_X=features.X[sample], pool_X_lex=features.X_lex[sample],
+        calibration_weight=audit_weights(np.asarray(is_audit, dtype=bool)),
     )  # fmt: skip
     Y_prob = classifier.predict_proba(features.X[pool], features.X_lex[pool])
     Y_hat = assign(Y_prob, classifier.thresholds_)
