@@ -46,13 +46,14 @@ class TuningState(models.TextChoices):
     IN_USE = "in_use", "In use"
     REPLACED = "replaced", "Replaced"
     NOT_BETTER = "not_better", "Not better than without"
+    NOT_POSSIBLE = "not_possible", "Not possible"
 
 
 class Tuning(models.Model):
-    """Copies of the encoder that were fine-tuned on a column's reviews (a deep update).
+    """Copies of the encoder that were fine-tuned on a column's reviews (a deep update), or the note of a try.
 
     Weights and vectors lie in the cache folder under `key`. They can be lost without harm: light updates then
-    learn on the untuned encoder until the next deep update.
+    learn on the untuned encoder until the next deep update, and models that read them are not used again.
     """
 
     column = models.ForeignKey(Column, models.CASCADE, related_name="tunings")

@@ -84,7 +84,7 @@ def after_update(job: Job) -> None:
     column = Column.objects.select_related("project").filter(pk=job.column.pk).first()
     if column is None or job.state != JobState.DONE or not column.ai_updates_on:
         return
-    if deep_due(column):
+    if deep_due(column) and not job.payload.get("deep"):  # one try at a time, whatever came of it
         update_request(column=column, trigger=Trigger.DEEP, deep=True)
     elif column.update_requested or column.n_reviews_since_update >= settings.REVIEWS_PER_UPDATE:
         update_request(column=column, trigger=Trigger.FOLLOW_UP)

@@ -144,8 +144,9 @@ class _Oracle:
         Job.objects.filter(Q(project=self.project)).delete()
         self.column.versions.all().delete()
         Topic.objects.filter(column=self.column).delete()
+        keys = list(self.column.tunings.values_list("key", flat=True))
         self.project.delete()
-        for key in self.column.tunings.values_list("key", flat=True):
+        for key in keys:
             tuning_drop(key)
         for folder in (settings.CACHE_DIR / "features").glob(f"*/{self.column.pk}"):
             ColumnFeatures.remove(folder)

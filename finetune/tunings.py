@@ -17,7 +17,7 @@ import structlog
 from finetune.engine import TopicClassifier, TunedRows, assign, measured_f1
 from finetune.engine.tuning import TunedEncoder, TuningOptions, can_tune, tune
 from finetune.features import VectorCache, tuned_folder
-from finetune.models import Tuning, TuningState
+from finetune.models import ModelVersion, Tuning, TuningState
 from projects.models import Column, Job
 from rows.text import DIGEST_BYTES, digest
 
@@ -28,7 +28,7 @@ PRINCIPAL_SAMPLE = 2_000  # texts that show which directions of the vectors coun
 SWEEP_AFTER_S = 86_400  # files nobody needs: of a killed update, of a deleted project
 __all__ = [
     "PRINCIPAL_SAMPLE", "ColumnTuning", "can_tune", "is_better", "loo_f1", "tuning_drop", "tuning_in_use",
-    "tuning_make", "tunings_sweep",
+    "tuning_make", "tuning_note_impossible", "tunings_sweep",
 ]  # fmt: skip
 
 
@@ -133,8 +133,9 @@ def tuning_in_use(column: Column, base: Any) -> ColumnTuning | None:
     try:
         _ = tuning.encoder
     except (OSError, ValueError, KeyError) as error:
-        # Updates go on without it; as the record is gone from the count, the next one is a deep update again.
+        # Updates go on without it; as the record is gone from the count, a deep update may follow soon.
         log.warning("tuning_lost", tuning=record.key, error=str(error))
+        ModelVersion.objects.filter(tuning=record).update(artifact=None)  # they read vectors that are gone
         Tuning.objects.filter(pk=record.pk).delete()
         tuning_drop(record.key)
         return None
@@ -183,6 +184,20 @@ def tuning_make(
         metrics={"n_members": encoder.n_members},
     )
     return ColumnTuning(record, base, encoder)
+
+
+def tuning_note_impossible(*, column: Column, base: Any, n_reviewed: int) -> None:
+    """Note that there was nothing to fine-tune, so that nobody tries again before the next number of reviews."""
+    Tuning.objects.create(
+        column=column,
+        key=uuid.uuid4().hex,
+        state=TuningState.NOT_POSSIBLE,
+        encoder=base.key,
+        n_reviewed=n_reviewed,
+        n_features=0,
+        digests=b"",
+        parts=b"",
+    )
 
 
 def loo_f1(classifier: TopicClassifier, Y: np.ndarray) -> float:

@@ -48,6 +48,7 @@ from finetune.tunings import (
     tuning_drop,
     tuning_in_use,
     tuning_make,
+    tuning_note_impossible,
     tunings_sweep,
 )
 from finetune.writeback import NO_SENTIMENT, Groups, Outcome, Stored, groups_load, statistics_refresh, write_back
@@ -391,6 +392,7 @@ class Update:
         tunings_sweep()
         options = TuningOptions()
         if not can_tune(self.encoder) or len(self.reviewed) < 2 * options.n_members or not len(self.pool_sample):
+            tuning_note_impossible(column=self.column, base=self.encoder, n_reviewed=len(self.reviewed))
             return
         with self.clock.stage("tune"):
             self.report("tune", 0, 100)

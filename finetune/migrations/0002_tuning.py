@@ -43,6 +43,7 @@ class Migration(migrations.Migration):
                             ("in_use", "In use"),
                             ("replaced", "Replaced"),
                             ("not_better", "Not better than without"),
+                            ("not_possible", "Not possible"),
                         ],
                         max_length=16,
                     ),

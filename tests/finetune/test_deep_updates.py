@@ -17,15 +17,16 @@ from finetune.engine.tuning import TuningOptions, tuning_parts
 from finetune.explanations import explain_assignment
 from finetune.features import tuned_folder
 from finetune.models import ModelVersion, Trigger, Tuning, TuningState, VersionState
-from finetune.proposals import proposals
+from finetune.proposals import forget_models, proposals
 from finetune.services import after_update, deep_due, next_deep_update, update_request
-from finetune.updates import update_now, version_load
+from finetune.updates import Update, update_now, version_load
 from projects.jobs import JobCancelledError, job_execute
 from projects.models import Job, JobKind, JobState
 from rows.focus import focus_next
 from rows.models import Verbatim
 from tests.fakes import FakeTunedEncoder
 from tests.finetune.test_updates import review, share_right, survey  # noqa: F401  (a fixture)
+from topicassign.errors import ApplicationError
 
 N_REVIEWS = 24
 
@@ -95,9 +96,21 @@ class TestSchedule:
 
     def test_an_encoder_that_cannot_be_tuned_is_left_alone(self, survey, alice):  # noqa: F811
         review(survey, N_REVIEWS, alice)
-        update_now(survey.column, deep=True)
-        assert not Tuning.objects.exists()
+        job = update_request(column=survey.column, trigger=Trigger.COMMAND, deep=True)
+        assert job is not None
+        job_execute(job.pk)
+        assert Tuning.objects.get().state == TuningState.NOT_POSSIBLE
         assert deployed(survey).tuning is None
+        assert not deep_due(survey.column)
+        assert not Job.objects.filter(state=JobState.QUEUED).exists()
+
+    def test_a_fully_reviewed_column_is_not_tried_again_and_again(self, survey, alice, fake_tuning):  # noqa: F811
+        review(survey, 90, alice)
+        job = update_request(column=survey.column, trigger=Trigger.COMMAND, deep=True)
+        assert job is not None
+        job_execute(job.pk)
+        assert not deep_due(survey.column)
+        assert not Job.objects.filter(state=JobState.QUEUED).exists()
 
 
 class TestUse:
@@ -164,6 +177,17 @@ class TestUse:
 
 
 class TestFaults:
+    def test_lost_files_while_ai_updates_are_off_are_said_plainly(self, survey, alice, fake_tuning):  # noqa: F811
+        review(survey, N_REVIEWS, alice)
+        update_now(survey.column, deep=True)
+        tunings.tuning_drop(Tuning.objects.get().key)
+        forget_models()
+        with pytest.raises(ApplicationError, match="no model that fits"):
+            Update(survey.column, None, trigger=Trigger.ROWS, assign_only=True).execute()
+        row = Verbatim.objects.filter(column=survey.column, is_reviewed=False).first()
+        assert row is not None
+        assert proposals(survey.column, row) == []
+
     def test_a_cancelled_one_leaves_no_files_and_the_model_before(self, survey, alice, fake_tuning, monkeypatch):  # noqa: F811
         review(survey, N_REVIEWS, alice)
         update_now(survey.column)
