@@ -21,6 +21,11 @@ class Command(BaseCommand):
         parser.add_argument("--strategy", choices=["focus", "random", "certainty"], default="focus")
         parser.add_argument("--seeds", default="0", help="comma separated, e.g. 0,1,2")
         parser.add_argument("--engine-only", action="store_true", help="without database and services")
+        parser.add_argument(
+            "--deep",
+            action="store_true",
+            help="with --engine-only: also fine-tune the encoder, at 20, 50, 100, 200 and 300 reviews",
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -46,9 +51,17 @@ class Command(BaseCommand):
         if options["engine_only"]:
             from finetune.engine import simulate as engine
 
-            return engine.simulate(path, n_reviews=options["reviews"], strategy=options["strategy"], seed=seed)
+            return engine.simulate(
+                path,
+                n_reviews=options["reviews"],
+                strategy=options["strategy"],
+                seed=seed,
+                deep_at=engine.DEEP_AT if options["deep"] else (),
+            )
         from finetune.simulation import simulate
 
+        if options["deep"]:
+            self.stderr.write("--deep is for --engine-only; the run through the services goes on without it.")
         return simulate(
             path,
             n_reviews=options["reviews"],
@@ -60,11 +73,13 @@ class Command(BaseCommand):
     def _table(self, checkpoints: list[dict[str, Any]]) -> None:
         if not checkpoints:
             return
-        names = list(checkpoints[0])
+        names = [name for name, value in checkpoints[0].items() if not isinstance(value, list)]
         self.stdout.write("  ".join(name.rjust(max(9, len(name))) for name in names))
         for row in checkpoints:
-            self.stdout.write(
-                "  ".join(
-                    ("-" if row[name] is None else str(row[name])).rjust(max(9, len(name))) for name in names
-                )
-            )
+            self.stdout.write("  ".join(_cell(row[name]).rjust(max(9, len(name))) for name in names))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
