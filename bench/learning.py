@@ -1,16 +1,17 @@
 """Measure how well the AI learns: an oracle reviews labelled data sets, with and without fine-tuning.
 
-    python bench/learning.py ../shared/data/mams-acsa.csv.gz --seeds 0,1,2        (or: make bench-learning ARGS="...")
+    python bench/learning.py ../shared/data/nlupp.csv.gz --seeds 0,1,2      (or: make bench-learning ARGS="...")
 
 Four ways of learning, on the engine alone: nothing but the topic texts (0 reviews), the focus queue with light
-updates, random rows with light updates, and the focus queue with the encoder fine-tuned at 20, 50, 100, 200 and 300
-reviews. Prints a Markdown report and writes it, with all numbers as JSON, to bench/results/.
+updates, random rows with light updates, and the focus queue with the encoder fine-tuned at 20, 50, 100, 200 and
+300 reviews. Prints a Markdown report and writes it, with all numbers as JSON, to bench/results/.
 
-What is done is kept in bench/results/learning.jsonl, a line per data set, seed and way, and is not done again while
-the engine (finetune/engine) and the data set stay what they are: a run that was stopped goes on where it was.
+What is done is kept in bench/results/learning.jsonl, a line per data set, seed and way, and is not done again
+while the engine (finetune/engine) and the data set stay what they are: a run that was stopped goes on where it
+was.
 
-Processes work side by side with one BLAS thread each; fine-tuning itself uses two. Seconds are true with --jobs 1 on
-a machine that does nothing else.
+Processes work side by side with one BLAS thread each; fine-tuning itself uses one thread per core. Seconds are
+true with --jobs 1 on a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -210,7 +211,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def reviews_needed(curve: Sequence[tuple[int, float]], wanted: float) -> float:
-    """Return after how many reviews a curve first has a value, between checkpoints on a straight line; inf if never.
+    """Return after how many reviews a curve reaches a value, on straight lines between checkpoints; inf if never.
 
     Parameters
     ----------
@@ -293,7 +294,7 @@ def per_dataset_table(results: Results) -> str:
 
 
 def reliability_table(results: Results) -> str:
-    """Return how often what was given a probability was true, all sets, seeds and checkpoints from 20 on together."""
+    """Return how often what was given a probability was true: all sets, seeds, and checkpoints from 20 on."""
     n_bins = 15
     rows = []
     sums = {way: [[0.0, 0.0, 0.0] for _ in range(n_bins)] for way in results.ways}
