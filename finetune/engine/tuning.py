@@ -394,6 +394,11 @@ class _Training:
                 self.done = step / n_steps
                 if stop.is_set():
                     raise StoppedError
+        # Gradients would stay with the model. The optimizer is part of a reference cycle: what it holds, twice the
+        # weights, would wait for the garbage collector.
+        optimizer.zero_grad(set_to_none=True)
+        optimizer.state.clear()
+        optimizer.param_groups.clear()
         _restore_dropout(model)
         with torch.no_grad():
             for weight in weights:  # as they will be stored: vectors from before and after loading are equal
