@@ -5,10 +5,10 @@ PYTHON := $(VENV)/bin/python
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench vendor lock clean venv-run venv-dev
+.PHONY: help run test lint bench bench-learning vendor lock clean venv-run venv-dev
 
 help: ## This list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: venv-run ## Start TopicAssign with its sample project on http://127.0.0.1:8000 (PORT=... for another)
 	@exec $(PYTHON) manage.py start --port $(PORT) --sample
@@ -27,6 +27,9 @@ lint: venv-dev ## Style, types, missing migrations, vendored files
 
 bench: venv-dev ## Measure the application; ARGS="--rows 10000,100000 --database both"
 	$(PYTHON) bench/app.py $(ARGS)
+
+bench-learning: venv-dev ## Measure how well the AI learns; ARGS="FILE ... --seeds 0,1,2 --no-deep"
+	$(PYTHON) bench/learning.py $(ARGS)
 
 vendor: ## Copy the pinned browser files into static/vendor (needs npm)
 	npm ci --ignore-scripts --no-audit --no-fund

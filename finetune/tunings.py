@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import structlog
 
-from finetune.engine import TopicClassifier, TunedRows, assign, measured_f1
-from finetune.engine.tuning import TunedEncoder, TuningOptions, can_tune, tune
+from finetune.engine import TunedRows
+from finetune.engine.tuning import TunedEncoder, TuningOptions, tune
 from finetune.features import VectorCache, tuned_folder
 from finetune.models import ModelVersion, Tuning, TuningState
 from projects.models import Column, Job
@@ -26,10 +26,6 @@ log = structlog.get_logger(__name__)
 ENCODE_BLOCK = 1_024
 PRINCIPAL_SAMPLE = 2_000  # texts that show which directions of the vectors count
 SWEEP_AFTER_S = 86_400  # files nobody needs: of a killed update, of a deleted project
-__all__ = [
-    "PRINCIPAL_SAMPLE", "ColumnTuning", "can_tune", "is_better", "loo_f1", "tuning_drop", "tuning_in_use",
-    "tuning_make", "tuning_note_impossible", "tunings_sweep",
-]  # fmt: skip
 
 
 _loaded: dict[str, TunedEncoder] = {}  # kept in this process, by key
@@ -198,16 +194,6 @@ def tuning_note_impossible(*, column: Column, base: Any, n_reviewed: int) -> Non
         digests=b"",
         parts=b"",
     )
-
-
-def loo_f1(classifier: TopicClassifier, Y: np.ndarray) -> float:
-    """Return micro-F1 on the reviewed rows, each judged by a model that did not see it."""
-    return measured_f1(Y, assign(classifier.loo_proba_, classifier.thresholds_), average="micro")
-
-
-def is_better(with_it: TopicClassifier, without: TopicClassifier, Y: np.ndarray) -> bool:
-    """Whether a fine-tuned encoder has earned its place."""
-    return loo_f1(with_it, Y) > loo_f1(without, Y)
 
 
 def tuning_drop(key: str) -> None:

@@ -13,6 +13,7 @@ from finetune.engine.scoring import (
     TOO_FEW_ROWS,
     AiScore,
     ExpectedCounts,
+    Reliability,
     ai_score,
     assign,
     audit_score,
@@ -20,6 +21,7 @@ from finetune.engine.scoring import (
     certainty,
     expected_f1,
     measured_f1,
+    reliability,
 )
 from finetune.engine.sentiment import (
     Clauses,
@@ -46,6 +48,7 @@ __all__ = [
     "Neighbour",
     "Part",
     "QueryStrategy",
+    "Reliability",
     "SentimentClassifier",
     "Suspects",
     "TopicClassifier",
@@ -67,6 +70,7 @@ __all__ = [
     "overall_sentiment",
     "overall_sentiments",
     "read_clauses",
+    "reliability",
     "sentiment_features",
     "suspect_rows",
     "suspects",

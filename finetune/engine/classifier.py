@@ -176,7 +176,7 @@ class TopicClassifier(BaseEstimator):
         self._T_lex = sp.vstack([X_lex[landmarks], label_X_lex]).tocsr()[:, self._columns] if has_lex else None
         with _one_blas_thread() if len(self._T) < MANY_LANDMARKS else nullcontext():
             self._fit_ridges(X, Y, X_lex, landmarks, weight)
-        pool_tuned = self._fit_tuned(tuned, Y, weight, has_pool)
+        pool_tuned = self._fit_tuned(tuned, Y, weight, len(pool_X) if has_pool else 0)
         self._cold = np.zeros((2, 3, self.n_topics_), dtype=np.float32)
         self._cold_intercept = np.zeros(1, dtype=np.float32)
         self._prepare()
@@ -306,23 +306,22 @@ class TopicClassifier(BaseEstimator):
             flat, steep = (middle, steep) if too_many else (flat, middle)
         self.slopes_[0] = (flat + steep) / 2
 
-    def _fit_tuned(self, tuned, Y, weight, has_pool):
+    def _fit_tuned(self, tuned, Y, weight, n_pool):
         """Solve a ridge per member of the fine-tuned encoder; append honest scores of the reviewed rows.
 
         Returns the members' vectors of the pool, None if there is no fine-tuned encoder to use.
         """
         self._tuned_W: Any = None
         self._tuned_center: Any = None
-        if tuned is None or not self.n_reviewed_ or not self.n_topics_ or not has_pool:
+        if tuned is None or not self.n_reviewed_ or not self.n_topics_ or not n_pool:
             return None
         n, k = Y.shape
         M, d = tuned.heads.shape[0], tuned.heads.shape[1] - 1
+        wanted = {"X": (n, M, d), "is_unseen": (n, M), "pool_X": (n_pool, M, d), "label_X": (k, M, d)}
+        for name, shape in {**wanted, "heads": (M, d + 1, k)}.items():
+            if np.shape(getattr(tuned, name)) != shape:
+                raise ValueError(f"tuned.{name} must be {shape}, got {np.shape(getattr(tuned, name))}.")
         pool = _as_dense(tuned.pool_X)
-        if tuned.X.shape != (n, M, d) or tuned.label_X.shape != (k, M, d) or tuned.heads.shape[2] != k:
-            raise ValueError(
-                f"tuned holds vectors of shape {tuned.X.shape} and {tuned.label_X.shape} and heads of shape "
-                f"{tuned.heads.shape} for {n} rows and {k} topics."
-            )
         self._tuned_center = pool.mean(axis=0, dtype=np.float64).astype(np.float32)
         self._tuned_W = np.zeros((2, M, d + 1, k), dtype=np.float32)
         self._tuned_W[1] = tuned.heads / HEAD_SCALE

@@ -274,6 +274,54 @@ def audit_weights(is_audit: np.ndarray) -> np.ndarray:
     return np.where(is_audit, 0.5 * n / n_audit, 0.5 * n / (n - n_audit))
 
 
+@dataclass(frozen=True)
+class Reliability:
+    """How often what was given a probability is true, by probability; see `reliability`.
+
+    Attributes
+    ----------
+    count : int ndarray of shape (n_bins,)
+        Pairs of row and topic whose probability falls into the bin.
+    mean_prob, share_true : ndarray of shape (n_bins,)
+        Their mean probability and the share of them that is true; nan in empty bins.
+    """
+
+    count: np.ndarray
+    mean_prob: np.ndarray
+    share_true: np.ndarray
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error: the mean distance of both over all pairs; nan without any."""
+        if not self.count.sum():
+            return float("nan")
+        distance = np.abs(self.mean_prob - self.share_true)
+        return float(np.nansum(distance * self.count) / self.count.sum())
+
+
+def reliability(Y: np.ndarray, Y_prob: np.ndarray, *, n_bins: int = 15) -> Reliability:
+    """Return how true probabilities are, in bins of equal width over all pairs of row and topic.
+
+    Parameters
+    ----------
+    Y, Y_prob : ndarray of shape (n_rows, n_topics)
+        The truth, 0 or 1, and the probabilities.
+
+    References
+    ----------
+    Naeini, Cooper and Hauskrecht (2015), "Obtaining well calibrated probabilities using Bayesian binning".
+    """
+    _of_same_rows(Y, Y_prob)
+    if n_bins < 1:
+        raise ValueError(f"n_bins must be at least 1, got {n_bins}.")
+    values = np.asarray(Y_prob, dtype=np.float64).ravel()
+    bins = np.clip((values * n_bins).astype(np.int64), 0, n_bins - 1)
+    count = np.bincount(bins, minlength=n_bins)
+    sums = [np.bincount(bins, weights, n_bins) for weights in (values, np.asarray(Y, dtype=np.float64).ravel())]
+    means = [np.divide(part, count, out=np.full(n_bins, np.nan), where=count > 0) for part in sums]
+    return Reliability(count, *means)
+
+
 def audit_score(
     Y: np.ndarray, Y_hat: np.ndarray, *, level: float = 0.95, n_bootstrap: int = 1000, random_state: int = 0
 ) -> tuple[float, float, float]:

@@ -14,11 +14,19 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from finetune.engine.classifier import TopicClassifier
+from finetune.engine.classifier import TopicClassifier, TunedRows
 from finetune.engine.encoder import Encoder
 from finetune.engine.lexical import lexical_features
 from finetune.engine.query import QueryStrategy
-from finetune.engine.scoring import ai_score, assign, audit_score, audit_weights, certainty, measured_f1
+from finetune.engine.scoring import (
+    ai_score,
+    assign,
+    audit_score,
+    audit_weights,
+    certainty,
+    measured_f1,
+    reliability,
+)
 from finetune.engine.sentiment import (
     Clauses,
     SentimentClassifier,
@@ -27,10 +35,14 @@ from finetune.engine.sentiment import (
     text_sentiment,
 )
 from finetune.engine.topics import TopicSpec, topic_prompt
+from finetune.engine.tuning import TunedEncoder, TuningOptions, is_better, tune
 
 CHECKPOINTS = (0, 50, 100, 200, 300)
 STRATEGIES = ("focus", "random", "certainty")
+DEEP_AT = (20, 50, 100, 200, 300)
 POOL_SAMPLE = 5000
+PRINCIPAL_SAMPLE = 2000  # texts that show which directions of fine-tuned vectors count
+MIN_ROWS_PER_TOPIC = 30  # unreviewed rows from which the score of a topic is judged
 SENTIMENTS = {"positive": 1, "neutral": 0, "negative": -1}
 
 
@@ -144,7 +156,7 @@ def dataset_features(dataset: Dataset, encoder: TextEncoder) -> Features:
 def simulate(
     dataset_path: str | os.PathLike[str], *, n_reviews: int = 300, strategy: str = "focus", seed: int = 0,
     checkpoints: Sequence[int] = CHECKPOINTS, update_every: int = 5, audit_share: float = 0.2,
-    encoder: TextEncoder | None = None,
+    encoder: TextEncoder | None = None, deep_at: Sequence[int] = (), tuning: TuningOptions | None = None,
 ) -> list[dict]:  # fmt: skip
     """Review `n_reviews` rows with the truth as the answer and report the quality on all rows not yet reviewed.
 
@@ -162,54 +174,97 @@ def simulate(
         Reviews between two light updates.
     encoder : Encoder, optional
         Loaded if not given.
+    deep_at : sequence of int, default=()
+        Numbers of reviews at which the encoder is fine-tuned on the reviews so far, before anything is reported;
+        usually `DEEP_AT`. All later light updates use it if it is better on the reviews (see `_is_better`).
+    tuning : TuningOptions, optional
+        How to fine-tune.
 
     Returns
     -------
     list of dict
-        One per checkpoint: seed, n_reviews, f1_micro, f1_macro, f1_weighted, f1_micro_sentiment (pairs of topic
-        and sentiment; None without sentiment), overall_agreement (share of rows whose overall sentiment is right;
-        None without sentiment), ai_score, audit_score (None with fewer than 5 random rows),
-        seconds_update (mean since the last checkpoint), seconds_total (updates so far), rss_mb.
+        One per checkpoint; all but the seconds and the memory are about the rows not yet reviewed:
+
+        seed, n_reviews
+        f1_micro, f1_macro, f1_weighted
+        f1_micro_sentiment : pairs of topic and sentiment; None without sentiment
+        overall_agreement : share of rows whose overall sentiment is right; None without sentiment
+        ai_score, score_error : the score, and how far it is above 100 x f1_weighted
+        topic_score_error : mean distance of a topic's score from 100 x its F1, over topics with a score and 30
+            rows; None without any
+        ece, reliability : expected calibration error of the probabilities, and what it is made of: a list of
+            (pairs, mean probability, share that is true) per bin that is not empty
+        audit_score, audit_low, audit_high, audit_covers : measured score of the random rows, its interval, and
+            whether that holds 100 x f1_weighted; None with fewer than 5 random rows
+        seconds_update, seconds_total : mean light update since the last checkpoint; all light updates so far
+        seconds_deep : the last fine-tuning with the encoding of all texts; None before the first
+        deep_in_use : whether the probabilities come from a fine-tuned encoder
+        rss_mb
+
+    Raises
+    ------
+    ValueError
+        If the strategy is unknown, or reviews are too few to fine-tune at one of `deep_at`.
     """
     if strategy not in STRATEGIES:
         raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, got {strategy!r}.")
     dataset = load_dataset(dataset_path, seed)
-    features = dataset_features(dataset, encoder or Encoder.load())
+    encoder = encoder or Encoder.load()
+    features = dataset_features(dataset, encoder)
     return simulate_features(
         dataset, features, n_reviews=n_reviews, strategy=strategy, seed=seed, checkpoints=checkpoints,
-        update_every=update_every, audit_share=audit_share,
+        update_every=update_every, audit_share=audit_share, encoder=encoder, deep_at=deep_at, tuning=tuning,
     )  # fmt: skip
 
 
 def simulate_features(
     dataset: Dataset, features: Features, *, n_reviews: int, strategy: str, seed: int,
     checkpoints: Sequence[int] = CHECKPOINTS, update_every: int = 5, audit_share: float = 0.2,
+    encoder: TextEncoder | None = None, deep_at: Sequence[int] = (), tuning: TuningOptions | None = None,
 ) -> list[dict]:  # fmt: skip
-    """Do what `simulate` says with features computed before."""
+    """Do what `simulate` says with features computed before; `encoder` is needed for fine-tuning only."""
+    if len(deep_at) and encoder is None:
+        raise ValueError("deep_at needs the encoder that made the features.")
     n_rows = len(dataset.texts)
     n_reviews = min(n_reviews, n_rows)
-    marks = sorted({mark for mark in checkpoints if mark <= n_reviews} | {n_reviews})
+    marks = {mark for mark in checkpoints if mark <= n_reviews} | {n_reviews}
+    stops = sorted(marks | {mark for mark in deep_at if mark <= n_reviews})
     reviewed: list[int] = []
     is_audit: list[bool] = []
     results: list[dict] = []
     seconds: list[float] = []
+    seconds_deep: float | None = None
+    deep: _Deep | None = None
     n_reported = 0
     while True:
         start = time.perf_counter()
-        state = _light_update(dataset, features, np.asarray(reviewed, dtype=np.int64), np.asarray(is_audit), seed)
+        state = _light_update(
+            dataset, features, np.asarray(reviewed, dtype=np.int64), np.asarray(is_audit, dtype=bool), seed, deep
+        )
         seconds.append(time.perf_counter() - start)
+        if len(reviewed) in deep_at:
+            start = time.perf_counter()
+            candidate = _fine_tune(dataset, state, encoder, features.prompts, seed, tuning)
+            with_it = _light_update(
+                dataset, features, state.reviewed, np.asarray(is_audit, dtype=bool), seed, candidate
+            )
+            if is_better(with_it.classifier, state.classifier, dataset.Y[state.reviewed]):
+                state, deep = with_it, candidate
+            seconds_deep = time.perf_counter() - start
         if len(reviewed) in marks:
             report: dict[str, Any] = {"seed": seed, "n_reviews": len(reviewed)}
             report |= _measure(dataset, features, state, np.asarray(is_audit, dtype=bool))
             report["seconds_update"] = float(np.mean(seconds[n_reported:]))
             report["seconds_total"] = float(np.sum(seconds))
+            report["seconds_deep"] = seconds_deep
+            report["deep_in_use"] = deep is not None
             report["rss_mb"] = _rss_mb()
             results.append(report)
             n_reported = len(seconds)
         if len(reviewed) >= n_reviews:
             return results
-        next_mark = min(mark for mark in marks if mark > len(reviewed))
-        n_next = min(update_every, next_mark - len(reviewed))
+        next_stop = min(stop for stop in stops if stop > len(reviewed))
+        n_next = min(update_every, next_stop - len(reviewed))
         chosen, audit = _next_rows(strategy, state, features, n_next, 1000 * seed + len(reviewed), audit_share)
         reviewed += [int(row) for row in state.pool[chosen]]
         is_audit += [bool(flag) for flag in audit]
@@ -226,7 +281,7 @@ class _State:
     sample: np.ndarray
 
 
-def _light_update(dataset, features, reviewed, is_audit, seed) -> _State:
+def _light_update(dataset, features, reviewed, is_audit, seed, deep: _Deep | None) -> _State:
     pool = np.setdiff1d(np.arange(len(dataset.texts)), reviewed)
     sample = pool
     if len(pool) > POOL_SAMPLE:
@@ -234,11 +289,51 @@ def _light_update(dataset, features, reviewed, is_audit, seed) -> _State:
     classifier = TopicClassifier(random_state=seed).fit(
         features.X[reviewed], dataset.Y[reviewed], label_X=features.label_X, X_lex=features.X_lex[reviewed],
         label_X_lex=features.label_X_lex, pool_X=features.X[sample], pool_X_lex=features.X_lex[sample],
-        calibration_weight=audit_weights(np.asarray(is_audit, dtype=bool)),
+        tuned=deep.rows(reviewed, sample) if deep is not None else None,
+        calibration_weight=audit_weights(is_audit),
     )  # fmt: skip
-    Y_prob = classifier.predict_proba(features.X[pool], features.X_lex[pool])
+    X_tuned = deep.tuned.split(deep.X[pool]) if deep is not None else None
+    Y_prob = classifier.predict_proba(features.X[pool], features.X_lex[pool], X_tuned)
     Y_hat = assign(Y_prob, classifier.thresholds_)
     return _State(reviewed, pool, classifier, Y_prob, Y_hat, certainty(Y_prob, classifier.thresholds_), sample)
+
+
+@dataclass(frozen=True)
+class _Deep:
+    """A fine-tuned encoder with its vectors of all texts and topics.
+
+    Attributes
+    ----------
+    X, label_X : ndarray of shape (n_rows or n_topics, n_features of the encoder)
+    part : int ndarray of shape (n_rows,)
+        The member that was trained without the row, -1 for rows that none was trained on.
+    """
+
+    tuned: TunedEncoder
+    X: np.ndarray
+    label_X: np.ndarray  # noqa: N815  (the field's name)
+    part: np.ndarray
+
+    def rows(self, reviewed: np.ndarray, sample: np.ndarray) -> TunedRows:
+        """Return what the classifier learns from."""
+        part = self.part[reviewed][:, None]
+        return self.tuned.rows(
+            X=self.X[reviewed], is_unseen=(part < 0) | (part == np.arange(self.tuned.n_members)),
+            pool_X=self.X[sample], label_X=self.label_X, columns=range(len(self.label_X)),
+        )  # fmt: skip
+
+
+def _fine_tune(dataset, state, encoder, prompts, seed, options) -> _Deep:
+    """Fine-tune the encoder on the reviewed rows and encode everything with it."""
+    texts = np.asarray(dataset.texts, dtype=object)
+    sample = np.random.default_rng(seed).permutation(state.sample)[:PRINCIPAL_SAMPLE]
+    tuned, parts = tune(
+        encoder, texts[state.reviewed].tolist(), dataset.Y[state.reviewed], prompts=prompts,
+        pool_texts=texts[sample].tolist(), options=options, random_state=seed,
+    )  # fmt: skip
+    part = np.full(len(texts), -1)
+    part[state.reviewed] = parts
+    return _Deep(tuned, tuned.encode(dataset.texts), tuned.encode(prompts), part)
 
 
 def _next_rows(strategy, state, features, n, random_state, audit_share):
@@ -265,13 +360,36 @@ def _measure(dataset, features, state, is_audit) -> dict:
         S_hat = _sentiments(dataset, features, state)
         report["f1_micro_sentiment"] = _f1_with_sentiment(dataset, state, S_hat)
         report["overall_agreement"] = _overall_agreement(dataset, features, state, S_hat)
-    report["ai_score"] = ai_score(state.Y_prob, state.Y_hat).score
-    report["audit_score"] = None
+    true_score = 100.0 * report["f1_weighted"]
+    score = ai_score(state.Y_prob, state.Y_hat)
+    report["ai_score"], report["score_error"] = score.score, score.score - true_score
+    report["topic_score_error"] = _topic_score_error(Y, state.Y_hat, score.topic_score)
+    bins = reliability(Y, state.Y_prob)
+    report["ece"] = bins.error
+    report["reliability"] = [
+        (int(n), float(prob), float(share))
+        for n, prob, share in zip(bins.count, bins.mean_prob, bins.share_true, strict=True)
+        if n
+    ]
+    report |= dict.fromkeys(("audit_score", "audit_low", "audit_high", "audit_covers"))
     if is_audit.sum() >= 5:
         # Leave-one-out: what the current model would have said of each audit row had it not been reviewed.
         Y_loo = assign(state.classifier.loo_proba_, state.classifier.thresholds_)
-        report["audit_score"] = audit_score(dataset.Y[state.reviewed][is_audit], Y_loo[is_audit])[0]
+        measured, low, high = audit_score(dataset.Y[state.reviewed][is_audit], Y_loo[is_audit])
+        if not np.isnan(measured):
+            covers = bool(low <= true_score <= high)
+            report |= {"audit_score": measured, "audit_low": low, "audit_high": high, "audit_covers": covers}
     return report
+
+
+def _topic_score_error(Y, Y_hat, topic_score) -> float | None:
+    """Return the mean distance of the topics' scores from 100 x their F1, over topics with enough rows."""
+    support = Y.sum(axis=0, dtype=np.int64)
+    counted = (support >= MIN_ROWS_PER_TOPIC) & ~np.isnan(topic_score)
+    if not counted.any():
+        return None
+    f1 = 2 * (Y.astype(bool) & Y_hat).sum(axis=0) / np.maximum(1, support + Y_hat.sum(axis=0))
+    return float(np.abs(topic_score - 100 * f1)[counted].mean())
 
 
 def _sentiments(dataset, features, state) -> np.ndarray:

@@ -15,15 +15,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
-from finetune.engine.classifier import TunedRows
+from finetune.engine.classifier import TopicClassifier, TunedRows
 from finetune.engine.encoder import Encoder
+from finetune.engine.scoring import assign, measured_f1
 
 FORMAT = 1
 N_COMPONENTS = 128
 WEIGHTS_FILE = "weights.safetensors"
+ARRAYS_FILE = "arrays.npz"
 META_FILE = "meta.json"
 
 
@@ -88,13 +91,15 @@ class TunedEncoder:
     def encode(self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None) -> np.ndarray:
         """Return the members' vectors of each text side by side, float32 of shape (n_texts, n_features).
 
-        `progress` is called with the number of texts done so far, members weighing equally.
+        `progress` is called with the number of texts done so far, members weighing equally; it may raise to stop.
         """
         done = [0] * self.n_members
 
-        def work(m: int) -> np.ndarray:
+        def work(m: int, stop: threading.Event) -> np.ndarray:
             def report(n: int) -> None:
                 done[m] = n
+                if stop.is_set():
+                    raise StoppedError
 
             X = self._members[m].encode(texts, progress=report)
             return (X - self._center[m]) @ self._basis[m]
@@ -165,7 +170,7 @@ class TunedEncoder:
                 tensors[f"{m}/{name}"] = tensor.detach().half().contiguous().cpu()
         save_file(tensors, folder / WEIGHTS_FILE)
         np.savez(
-            folder / "arrays.npz", allow_pickle=False, center=self._center, basis=self._basis, heads=self.heads
+            folder / ARRAYS_FILE, allow_pickle=False, center=self._center, basis=self._basis, heads=self.heads
         )
         (folder / META_FILE).write_text(json.dumps({"format": FORMAT, "encoder": self._base.key}))
 
@@ -184,24 +189,44 @@ class TunedEncoder:
         from safetensors.torch import load_file
 
         folder = Path(folder)
-        meta = json.loads((folder / META_FILE).read_text())
+        try:
+            meta = json.loads((folder / META_FILE).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise OSError(f"{folder / META_FILE} is damaged.") from error
         if meta != {"format": FORMAT, "encoder": encoder.key}:
             raise ValueError(f"{folder} was made from another encoder or by another release.")
         try:
             tensors = load_file(folder / WEIGHTS_FILE)
         except SafetensorError as error:
             raise OSError(f"{folder / WEIGHTS_FILE} is damaged.") from error
-        with np.load(folder / "arrays.npz", allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        try:
+            with np.load(folder / ARRAYS_FILE, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in ("center", "basis", "heads")}
+        except (BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
+            raise OSError(f"{folder / ARRAYS_FILE} is damaged.") from error
         models = []
         for m in range(len(arrays["basis"])):
             model = _copy(encoder)
             start = f"{m}/"
-            _layers(model).load_state_dict(
-                {name[len(start) :]: tensor.float() for name, tensor in tensors.items() if name.startswith(start)}
-            )
+            layers = {
+                name[len(start) :]: tensor.float() for name, tensor in tensors.items() if name.startswith(start)
+            }
+            try:
+                _layers(model).load_state_dict(layers)
+            except RuntimeError as error:  # names or shapes of tensors
+                raise OSError(f"{folder / WEIGHTS_FILE} does not hold the layers of copy {m}.") from error
             models.append(model.eval())
         return cls(encoder, models, arrays)
+
+
+def loo_f1(classifier: TopicClassifier, Y: np.ndarray) -> float:
+    """Return micro-F1 on the reviewed rows, each judged by a model that did not see it."""
+    return measured_f1(Y, assign(classifier.loo_proba_, classifier.thresholds_), average="micro")
+
+
+def is_better(with_it: TopicClassifier, without: TopicClassifier, Y: np.ndarray) -> bool:
+    """Whether a fine-tuned encoder has earned its place; Y of shape (n_reviewed, n_topics)."""
+    return loo_f1(with_it, Y) > loo_f1(without, Y)
 
 
 def can_tune(encoder: Any) -> bool:
@@ -275,12 +300,7 @@ def tune(
     n_tokens = sum(training.n_tokens for training in trainings)
     epochs = int(np.clip(options.token_budget // max(1, n_tokens), options.min_epochs, options.epochs))
     report = (lambda: progress(float(np.mean([t.done for t in trainings])))) if progress is not None else None
-    stop = threading.Event()
-    try:
-        results = _side_by_side(lambda m: trainings[m].run(epochs, stop), options.n_members, report)
-    except BaseException:
-        stop.set()  # the threads end at their next batch
-        raise
+    results = _side_by_side(lambda m, stop: trainings[m].run(epochs, stop), options.n_members, report)
     models, prototypes, scales, biases = zip(*results, strict=True)
     arrays = _reduce(encoder, models, list(pool_texts) + list(prompts), prototypes, scales, biases)
     return TunedEncoder(encoder, models, arrays), part
@@ -304,10 +324,17 @@ def _one_thread_each() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _side_by_side(work: Callable[[int], Any], n: int, report: Callable[[], None] | None) -> list[Any]:
-    """Return [work(0), ..., work(n - 1)], computed in threads; `report` is called here about once a second."""
+def _side_by_side(
+    work: Callable[[int, threading.Event], Any], n: int, report: Callable[[], None] | None
+) -> list[Any]:
+    """Return [work(0, stop), ..., work(n - 1, stop)], computed in threads.
+
+    `report` is called here about once a second. If it or one of the threads raises, `stop` is set, and the others
+    are to end soon.
+    """
+    stop = threading.Event()
     with _one_thread_each(), ThreadPoolExecutor(min(n, os.cpu_count() or 1)) as pool:
-        futures = [pool.submit(work, i) for i in range(n)]
+        futures = [pool.submit(work, i, stop) for i in range(n)]
         try:
             while wait(futures, timeout=1.0).not_done:
                 if report is not None:
@@ -316,6 +343,7 @@ def _side_by_side(work: Callable[[int], Any], n: int, report: Callable[[], None]
                     if future.done():
                         future.result()  # raises at once what went wrong
         except BaseException:
+            stop.set()  # before the pool is left: that waits for its threads
             for future in futures:
                 future.cancel()
             raise
@@ -385,6 +413,11 @@ class _Training:
                 self.done = step / n_steps
                 if stop.is_set():
                     raise StoppedError
+        # Gradients would stay with the model. The optimizer is part of a reference cycle: what it holds, twice the
+        # weights, would wait for the garbage collector.
+        optimizer.zero_grad(set_to_none=True)
+        optimizer.state.clear()
+        optimizer.param_groups.clear()
         _restore_dropout(model)
         with torch.no_grad():
             for weight in weights:  # as they will be stored: vectors from before and after loading are equal

@@ -6,7 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from finetune.engine import TOO_FEW_ROWS, ai_score, assign, audit_score, certainty, expected_f1, measured_f1
+from finetune.engine import (
+    TOO_FEW_ROWS,
+    ai_score,
+    assign,
+    audit_score,
+    certainty,
+    expected_f1,
+    measured_f1,
+    reliability,
+)
 from finetune.engine.scoring import best_thresholds
 
 probabilities = hnp.arrays(
@@ -111,3 +120,32 @@ def test_averages_are_those_of_scikit_learn():
         measured_f1(Y, Y_hat, average="samples")
     with pytest.raises(ValueError, match="macro"):
         expected_f1(Y.astype(np.float32), Y_hat > 0, average="macro")
+
+
+def test_probabilities_that_are_drawn_from_are_reliable():
+    rng = np.random.default_rng(0)
+    Y_prob = rng.random((20_000, 3))
+    Y = rng.random((20_000, 3)) < Y_prob
+    bins = reliability(Y, Y_prob)
+    assert bins.count.sum() == 60_000
+    assert bins.error < 0.01
+    assert reliability(Y, np.sqrt(Y_prob)).error == pytest.approx(1 / 6, abs=0.01)  # the mean of sqrt(p) - p
+
+
+def test_reliability_counts_each_pair_in_its_bin():
+    bins = reliability(np.array([[1, 0], [1, 1]]), np.array([[1.0, 0.1], [0.2, 0.9]]), n_bins=2)
+    assert bins.count.tolist() == [2, 2]
+    np.testing.assert_allclose(bins.mean_prob, [0.15, 0.95])
+    np.testing.assert_allclose(bins.share_true, [0.5, 1.0])
+    assert bins.error == pytest.approx((0.35 + 0.05) / 2)
+
+
+def test_reliability_of_nothing_and_of_wrong_input():
+    assert np.isnan(reliability(np.zeros((0, 3)), np.zeros((0, 3))).error)
+    empty_bins = reliability(np.ones((2, 1)), np.full((2, 1), 0.5))
+    assert empty_bins.error == pytest.approx(0.5)
+    assert np.isnan(empty_bins.mean_prob).sum() == 14
+    with pytest.raises(ValueError, match="n_bins"):
+        reliability(np.zeros((1, 1)), np.zeros((1, 1)), n_bins=0)
+    with pytest.raises(ValueError, match="both arrays"):
+        reliability(np.zeros((2, 1)), np.zeros((1, 1)))

@@ -1,6 +1,7 @@
 """Topics from a few reviews."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
 
-from finetune.engine import TopicClassifier, assign, lexical_features, measured_f1
+from finetune.engine import TopicClassifier, TunedRows, assign, lexical_features, measured_f1
 from finetune.engine import classifier as module
 
 FIRST = np.arange(60)
@@ -241,3 +242,158 @@ def test_topic_words_are_the_words_of_the_topic(sample):
     assert weights.data.max() <= 1
     courier = lexical_features(["courier"]).indices[0]
     assert weights[0, courier] > weights[1, courier]
+
+
+# --- with a fine-tuned encoder --------------------------------------------------------------------
+N_MEMBERS = 4
+FEW = np.arange(40)
+
+
+class MadeUpTuned:
+    """Vectors of copies of an encoder that know of each (row, member) the answer, or nothing.
+
+    A copy that knows has the row's topics in its vector, and its head reads them off; what it does not know is
+    noise of the same kind.
+    """
+
+    def __init__(self, sample, knows: np.ndarray, *, seed: int = 0):
+        rng = np.random.default_rng(seed)
+        n, k = sample.Y.shape
+        d = k + 2
+        guess = rng.permutation(sample.Y)  # as many topics as the truth, of another row
+        told = np.where(
+            knows[:, :, None], sample.Y[:, None], np.stack([rng.permutation(guess)] * N_MEMBERS, axis=1)
+        )
+        self.X = 0.2 * rng.normal(size=(n, N_MEMBERS, d)).astype(np.float32)
+        self.X[:, :, :k] += told
+        self.label_X = np.zeros((k, N_MEMBERS, d), dtype=np.float32)
+        self.label_X[:, :, :k] = np.eye(k)[:, None]
+        self.heads = np.zeros((N_MEMBERS, d + 1, k), dtype=np.float32)
+        self.heads[:, :k] = 8 * np.eye(k)
+        self.heads[:, -1] = -4
+        self.part = np.arange(n) % N_MEMBERS
+
+    def rows(self, reviewed, is_unseen=None) -> TunedRows:
+        pool = np.setdiff1d(np.arange(len(self.X)), reviewed)
+        if is_unseen is None:
+            is_unseen = self.part[reviewed][:, None] == np.arange(N_MEMBERS)
+        return TunedRows(
+            X=self.X[reviewed], is_unseen=is_unseen, pool_X=self.X[pool], label_X=self.label_X, heads=self.heads
+        )
+
+
+def micro_f1(sample, model, reviewed, X_tuned=None) -> float:
+    pool = np.setdiff1d(np.arange(len(sample.texts)), reviewed)
+    vectors = X_tuned[pool] if X_tuned is not None else None
+    Y_hat = assign(model.predict_proba(sample.X[pool], sample.X_lex[pool], vectors), model.thresholds_)
+    return measured_f1(sample.Y[pool], Y_hat, average="micro")
+
+
+def loo_f1(sample, model, reviewed) -> float:
+    return measured_f1(sample.Y[reviewed], assign(model.loo_proba_, model.thresholds_), average="micro")
+
+
+def everywhere(sample, value: bool) -> np.ndarray:
+    return np.full((len(sample.texts), N_MEMBERS), value)
+
+
+def test_a_fine_tuned_encoder_that_knows_lifts_f1(sample):
+    tuned = MadeUpTuned(sample, everywhere(sample, True))
+    plain = fitted(sample, FEW)
+    model = TopicClassifier().fit(**sample.fit_arguments(FEW), tuned=tuned.rows(FEW))
+    assert micro_f1(sample, model, FEW, tuned.X) > max(0.95, micro_f1(sample, plain, FEW) + 0.05)
+    assert loo_f1(sample, model, FEW) > loo_f1(sample, plain, FEW)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_fine_tuned_encoder_that_knows_nothing_does_little_harm(sample, seed):
+    tuned = MadeUpTuned(sample, everywhere(sample, False), seed=seed)
+    plain = fitted(sample, FIRST)
+    model = TopicClassifier().fit(**sample.fit_arguments(FIRST), tuned=tuned.rows(FIRST))
+    assert micro_f1(sample, model, FIRST, tuned.X) > micro_f1(sample, plain, FIRST) - 0.04
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_fine_tuned_encoder_that_memorised_the_reviews_is_not_believed(sample, seed):
+    """Copies that know the rows they were trained on and nothing else: cross-fitting must see through it."""
+    knows = everywhere(sample, False)
+    knows[FIRST] = MadeUpTuned(sample, knows).part[FIRST][:, None] != np.arange(N_MEMBERS)
+    tuned = MadeUpTuned(sample, knows, seed=seed)
+    plain = fitted(sample, FIRST)
+    honest = TopicClassifier().fit(**sample.fit_arguments(FIRST), tuned=tuned.rows(FIRST))
+    all_unseen = np.ones((len(FIRST), N_MEMBERS), dtype=bool)
+    deceived = TopicClassifier().fit(**sample.fit_arguments(FIRST), tuned=tuned.rows(FIRST, all_unseen))
+    assert loo_f1(sample, honest, FIRST) < loo_f1(sample, plain, FIRST) + 0.04
+    assert loo_f1(sample, deceived, FIRST) > loo_f1(sample, honest, FIRST) + 0.05
+    assert micro_f1(sample, honest, FIRST, tuned.X) > micro_f1(sample, deceived, FIRST, tuned.X) + 0.1
+    assert micro_f1(sample, honest, FIRST, tuned.X) > micro_f1(sample, plain, FIRST) - 0.06
+
+
+def test_predictions_need_the_fine_tuned_vectors(sample):
+    tuned = MadeUpTuned(sample, everywhere(sample, True))
+    model = TopicClassifier().fit(**sample.fit_arguments(FEW), tuned=tuned.rows(FEW))
+    assert model.needs_tuned
+    for vectors in (None, tuned.X[:7]):
+        with pytest.raises(ValueError, match="vectors are missing"):
+            model.predict_proba(sample.X, sample.X_lex, vectors)
+    assert not fitted(sample).needs_tuned
+
+
+def test_a_fine_tuned_encoder_is_left_out_without_reviews_or_pool(sample):
+    tuned = MadeUpTuned(sample, everywhere(sample, True))
+    none = FEW[:0]
+    model = TopicClassifier().fit(**sample.fit_arguments(none), tuned=tuned.rows(none))
+    assert not model.needs_tuned
+    np.testing.assert_array_equal(
+        model.predict_proba(sample.X, sample.X_lex), fitted(sample, none).predict_proba(sample.X, sample.X_lex)
+    )
+    arguments = sample.fit_arguments(FEW) | {"pool_X": None, "pool_X_lex": None}
+    assert not TopicClassifier().fit(**arguments, tuned=tuned.rows(FEW)).needs_tuned
+
+
+@pytest.mark.parametrize("with_words", [True, False])
+def test_a_stored_model_with_fine_tuned_vectors_predicts_the_same_bit_for_bit(sample, with_words):
+    tuned = MadeUpTuned(sample, everywhere(sample, True))
+    arguments = sample.fit_arguments(FEW)
+    if not with_words:
+        arguments |= {"X_lex": None, "label_X_lex": None, "pool_X_lex": None}
+    model = TopicClassifier().fit(**arguments, tuned=tuned.rows(FEW))
+    stream = io.BytesIO()
+    np.savez(stream, **model.to_arrays())
+    stream.seek(0)
+    with np.load(stream, allow_pickle=False) as arrays:
+        again = TopicClassifier.from_arrays(arrays)
+    assert again.needs_tuned
+    words = sample.X_lex if with_words else None
+    np.testing.assert_array_equal(
+        model.predict_proba(sample.X, words, tuned.X), again.predict_proba(sample.X, words, tuned.X)
+    )
+    np.testing.assert_array_equal(model.loo_proba_, again.loo_proba_)
+
+
+def test_fine_tuned_vectors_in_half_precision_and_in_chunks_are_good_enough(sample, monkeypatch):
+    tuned = MadeUpTuned(sample, everywhere(sample, True))
+    model = TopicClassifier().fit(**sample.fit_arguments(FEW), tuned=tuned.rows(FEW))
+    whole = model.predict_proba(sample.X, sample.X_lex, tuned.X)
+    monkeypatch.setattr(module, "PREDICT_CHUNK_VALUES", 1)
+    np.testing.assert_allclose(model.predict_proba(sample.X, sample.X_lex, tuned.X), whole, atol=1e-5)
+    half = tuned.X.astype(np.float16)
+    np.testing.assert_allclose(model.predict_proba(sample.X, sample.X_lex, half), whole, atol=0.01)
+
+
+def test_fine_tuned_vectors_that_do_not_fit_are_named(sample):
+    tuned = MadeUpTuned(sample, everywhere(sample, True))
+    rows = tuned.rows(FEW)
+    for change in (
+        {"X": rows.X[:-1]},
+        {"X": rows.X[:, :, :-1]},
+        {"label_X": rows.label_X[:-1]},
+        {"heads": rows.heads[:, :, :-1]},
+        {"X": rows.X[:, :-1]},
+        {"is_unseen": rows.is_unseen[:-1]},
+        {"is_unseen": rows.is_unseen[:, :-1]},
+        {"pool_X": rows.pool_X[:-1]},
+        {"pool_X": rows.pool_X[:, :, :-1]},
+    ):
+        with pytest.raises(ValueError, match=rf"tuned\.{next(iter(change))} must be"):
+            TopicClassifier().fit(**sample.fit_arguments(FEW), tuned=replace(rows, **change))

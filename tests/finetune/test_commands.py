@@ -65,6 +65,28 @@ def test_a_simulation_repeats_itself(dataset: Path) -> None:
     assert run() == run()
 
 
+@pytest.mark.parametrize(("options", "deep_at"), [([], ()), (["--deep"], (20, 50, 100, 200, 300))])
+def test_the_engine_alone_fine_tunes_when_asked(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], deep_at: tuple[int, ...]
+) -> None:
+    calls: list[dict[str, Any]] = []
+
+    def simulate(path: str, **arguments: Any) -> list[dict[str, Any]]:
+        calls.append(arguments)
+        return [
+            {"seed": 0, "f1_micro": 0.123456, "deep_in_use": True, "audit_low": None, "reliability": [[9, 1, 1]]}
+        ]
+
+    monkeypatch.setattr("finetune.engine.simulate.simulate", simulate)
+    out = StringIO()
+    call_command("simulate_reviews", str(dataset), "--engine-only", "--json", *options, stdout=out)
+    assert calls[0]["deep_at"] == deep_at
+    names, values, report = out.getvalue().splitlines()
+    assert names.split() == ["seed", "f1_micro", "deep_in_use", "audit_low"]  # no lists in the table
+    assert values.split() == ["0", "0.1235", "True", "-"]
+    assert json.loads(report)["checkpoints"][0]["reliability"] == [[9, 1, 1]]
+
+
 def test_simulate_reviews_wants_a_file() -> None:
     with pytest.raises(CommandError, match="no file"):
         call_command("simulate_reviews", "/nowhere.csv")

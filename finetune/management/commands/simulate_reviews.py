@@ -49,7 +49,13 @@ class Command(BaseCommand):
         if options["engine_only"]:
             from finetune.engine import simulate as engine
 
-            return engine.simulate(path, n_reviews=options["reviews"], strategy=options["strategy"], seed=seed)
+            return engine.simulate(
+                path,
+                n_reviews=options["reviews"],
+                strategy=options["strategy"],
+                seed=seed,
+                deep_at=engine.DEEP_AT if options["deep"] else (),
+            )
         from finetune.simulation import simulate
 
         return simulate(
@@ -64,11 +70,13 @@ class Command(BaseCommand):
     def _table(self, checkpoints: list[dict[str, Any]]) -> None:
         if not checkpoints:
             return
-        names = list(checkpoints[0])
+        names = [name for name, value in checkpoints[0].items() if not isinstance(value, list)]
         self.stdout.write("  ".join(name.rjust(max(9, len(name))) for name in names))
         for row in checkpoints:
-            self.stdout.write(
-                "  ".join(
-                    ("-" if row[name] is None else str(row[name])).rjust(max(9, len(name))) for name in names
-                )
-            )
+            self.stdout.write("  ".join(_cell(row[name]).rjust(max(9, len(name))) for name in names))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
