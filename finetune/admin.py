@@ -2,7 +2,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from finetune.models import Embedding, ModelVersion, TopicScore
+from finetune.models import Embedding, ModelVersion, TopicScore, Tuning
 from topicassign.admin_tools import ReadOnlyAdmin
 
 
@@ -43,3 +43,12 @@ class TopicScoreAdmin(ReadOnlyAdmin):
     search_fields = ["topic__label", "version__column__project__name"]
     list_select_related = ["version", "topic"]
     exclude = ["curves"]
+
+
+@admin.register(Tuning)
+class TuningAdmin(ReadOnlyAdmin):
+    list_display = ["column", "state", "n_reviewed", "encoder", "created_at"]
+    list_filter = ["state", "created_at"]
+    search_fields = ["column__name", "column__project__name", "key"]
+    list_select_related = ["column"]
+    exclude = ["digests", "parts"]

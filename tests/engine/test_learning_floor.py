@@ -99,7 +99,7 @@ def test_fine_tuning_from_texts_to_stored_copies(part_of_demo, encoder, tmp_path
         )  # fmt: skip
 
     monkeypatch.setattr(module, "_fine_tune", keep)
-    monkeypatch.setattr(module, "_is_better", lambda *_: True)  # so few epochs may not be
+    monkeypatch.setattr(module, "is_better", lambda *_: True)  # so few epochs may not be
     monkeypatch.setattr(TopicClassifier, "fit", spy)
     first = run()
     classifier, arguments = fits[-1]
