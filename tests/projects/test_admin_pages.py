@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.urls import reverse
 from django.utils import timezone
 
-from finetune.models import Embedding, ModelVersion, TopicScore
+from finetune.models import Embedding, ModelVersion, TopicScore, Tuning, TuningState
 from projects.models import ApiKey, Change, Column, Invitation, Job, JobKind, JobState, Member, Project
 from projects.services.members import invitation_create
 from projects.services.projects import project_delete, project_update
@@ -37,6 +37,10 @@ def one_of_each(project, column, alice, assign):
     Embedding.objects.create(encoder="fake", digest=b"0" * 16, vector=b"12")
     version = ModelVersion.objects.create(column=column, number=1, trigger="first", artifact=b"npz")
     TopicScore.objects.create(version=version, topic=topic)
+    Tuning.objects.create(
+        column=column, key="0" * 32, state=TuningState.IN_USE, encoder="fake", n_reviewed=20, n_features=4,
+        digests=b"", parts=b"",
+    )  # fmt: skip
 
 
 def address(model, page: str, *args: object) -> str:
@@ -82,6 +86,7 @@ def test_nothing_is_added_by_hand(as_root, one_of_each, model):
         Column,
         ModelVersion,
         TopicScore,
+        Tuning,
         Change,
         Job,
         Upload,
