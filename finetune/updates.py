@@ -151,9 +151,9 @@ class Update:
         with self.clock.stage("train"):
             self.report("train", 0, 1)
             self._train()
-        if self.deep:
-            self._tune()
         try:
+            if self.deep:
+                self._tune()
             return self._finish()
         except BaseException:
             if self.candidate is not None and self.candidate.record.pk is None:
@@ -402,7 +402,7 @@ class Update:
                 Y=self.Y,
                 prompts=self.prompts,
                 topic_ids=self.topic_ids,
-                pool_texts=self._texts(self.pool_sample[:PRINCIPAL_SAMPLE]),
+                pool_texts=self._texts(np.random.default_rng(0).permutation(self.pool_sample)[:PRINCIPAL_SAMPLE]),
                 options=options,
                 progress=lambda share: self.report("tune", round(100 * share), 100),
             )

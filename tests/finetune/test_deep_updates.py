@@ -206,6 +206,22 @@ class TestFaults:
         assert not Tuning.objects.exists()
         assert deployed(survey).number == before
 
+    def test_one_that_stops_while_it_encodes_leaves_no_files(self, survey, alice, fake_tuning, monkeypatch):  # noqa: F811
+        review(survey, N_REVIEWS, alice)
+        update_now(survey.column)
+        ensure = tunings.ColumnTuning.ensure
+
+        def stop(self: Any, digests: Any, texts: Any, progress: Any = None) -> np.ndarray:
+            if len(digests) > 70:  # not the reviewed rows, not the topics: the whole column
+                raise JobCancelledError
+            return ensure(self, digests, texts, progress)
+
+        monkeypatch.setattr(tunings.ColumnTuning, "ensure", stop)
+        with pytest.raises(JobCancelledError):
+            update_now(survey.column, deep=True)
+        assert not folders()
+        assert deployed(survey).tuning is None
+
     def test_a_full_disk_is_said_and_leaves_no_files(self, survey, alice, fake_tuning, monkeypatch):  # noqa: F811
         def save(self: Any, folder: Path) -> None:
             folder.mkdir(parents=True)
