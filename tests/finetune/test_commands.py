@@ -103,6 +103,14 @@ def test_update_ai_waits_and_prints_what_it_did(survey: Any) -> None:  # noqa: F
 
 
 @pytest.mark.django_db
+def test_update_ai_leaves_what_follows_to_a_worker(survey: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    sent = []
+    monkeypatch.setattr("finetune.services.deep_due", lambda column: True)
+    monkeypatch.setattr("finetune.management.commands.update_ai.job_send", lambda job: sent.append(job.payload))
+    call_command("update_ai", survey.column.pk, "--wait", stdout=StringIO())
+    assert [payload["deep"] for payload in sent] == [True]
+
+
 def test_update_ai_knows_only_text_columns(project: Any) -> None:
     other = project.columns.get(ref="region")
     for number in (other.pk, 987654):

@@ -9,8 +9,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from finetune.models import Trigger
 from finetune.services import update_request
-from projects.jobs import job_execute, jobs_held
-from projects.models import ACTIVE_STATES, Column, Job, JobState
+from projects.jobs import job_execute, job_send, jobs_held
+from projects.models import ACTIVE_STATES, Column, Job, JobKind, JobState
 
 
 class Command(BaseCommand):
@@ -48,6 +48,8 @@ class Command(BaseCommand):
             while done is None or done.state in ACTIVE_STATES:  # a worker was faster: wait for it
                 time.sleep(0.5)
                 done = Job.objects.get(pk=job.pk)
+        for follow_up in Job.objects.filter(column=column, kind=JobKind.UPDATE, state=JobState.QUEUED):
+            job_send(follow_up)  # not ours to wait for
         if done.state != JobState.DONE:
             raise CommandError(done.error or f"The update was {done.get_state_display().lower()}.")
         return done.result
