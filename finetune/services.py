@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Max
 from django.utils import timezone
 
 from finetune.models import Trigger, VersionState
@@ -30,6 +30,9 @@ def update_request(
 
     Returns the job that will do it, None if a running update was told to be followed by another.
     """
+    payload: dict[str, Any] = {"trigger": str(trigger), "assign_only": assign_only, "deep": deep}
+    if deep:
+        payload["n_reviewed"] = column.versions.aggregate(last=Max("n_reviewed"))["last"] or 0
     active = job_active(column=column)
     if active is None:
         try:
@@ -39,14 +42,16 @@ def update_request(
                     project=column.project,
                     column=column,
                     user=user,
-                    payload={"trigger": str(trigger), "assign_only": assign_only, "deep": deep},
+                    payload=payload,
                     delay_s=delay_s,
                 )
         except IntegrityError:  # somebody else was faster
             active = job_active(column=column)
     if active is not None and active.state == JobState.QUEUED:
         if deep and not active.payload.get("deep"):  # the one that waits becomes a deep one
-            Job.objects.filter(pk=active.pk, state=JobState.QUEUED).update(payload=active.payload | {"deep": True})
+            Job.objects.filter(pk=active.pk, state=JobState.QUEUED).update(
+                payload=active.payload | {"deep": True, "n_reviewed": payload["n_reviewed"]}
+            )
         # Debounce: each further change pushes a waiting update back.
         if delay_s and active.not_before is not None:
             moved = Job.objects.filter(pk=active.pk, state=JobState.QUEUED).update(
@@ -97,10 +102,14 @@ def deep_due(column: Column) -> bool:
     version = column.versions.filter(state=VersionState.DEPLOYED).only("n_reviewed", "encoder").first()
     if version is None:
         return False
-    last = (
-        column.tunings.filter(encoder=version.encoder).order_by("-n_reviewed").values_list("n_reviewed", flat=True)
+    tried = column.tunings.filter(encoder=version.encoder).aggregate(last=Max("n_reviewed"))["last"] or 0
+    # One that failed or was cancelled is not tried again at once: it may have killed its worker.
+    given_up = Job.objects.filter(
+        column=column, kind=JobKind.UPDATE, state__in=[JobState.FAILED, JobState.CANCELLED], payload__deep=True
     )
-    return next_deep_update(last.first() or 0) <= version.n_reviewed
+    for payload in given_up.order_by("-created_at").values_list("payload", flat=True)[:1]:
+        tried = max(tried, payload.get("n_reviewed", 0))
+    return next_deep_update(tried) <= version.n_reviewed
 
 
 def next_deep_update(n_last: int) -> int:

@@ -88,6 +88,19 @@ class TestSchedule:
         after_update(job)
         assert not Job.objects.filter(column=survey.column, state=JobState.QUEUED).exists()
 
+    @pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELLED])
+    def test_one_that_failed_or_was_cancelled_waits_for_the_next_number(self, survey, alice, fake_tuning, state):  # noqa: F811
+        review(survey, N_REVIEWS, alice)
+        update_now(survey.column)
+        assert deep_due(survey.column)
+        job = update_request(column=survey.column, trigger=Trigger.DEEP, deep=True)
+        assert job is not None
+        Job.objects.filter(pk=job.pk).update(state=state)
+        assert not deep_due(survey.column)
+        review(survey, 50, alice)
+        update_now(survey.column)
+        assert deep_due(survey.column)
+
     def test_without_numbers_there_are_none(self, survey, alice, settings):  # noqa: F811
         settings.DEEP_UPDATES_AT = []
         review(survey, N_REVIEWS, alice)
