@@ -15,7 +15,7 @@ import numpy as np
 import structlog
 
 from finetune.engine import TunedRows
-from finetune.engine.tuning import TunedEncoder, TuningOptions, tune
+from finetune.engine.tuning import TunedEncoder, TuningOptions, tune, unseen_by
 from finetune.features import VectorCache, tuned_folder
 from finetune.models import ModelVersion, Tuning, TuningState
 from projects.models import Column, Job
@@ -24,7 +24,6 @@ from rows.text import DIGEST_BYTES, digest
 log = structlog.get_logger(__name__)
 
 ENCODE_BLOCK = 1_024
-PRINCIPAL_SAMPLE = 2_000  # texts that show which directions of the vectors count
 SWEEP_AFTER_S = 86_400  # files nobody needs: of a killed update, of a deleted project
 
 
@@ -83,9 +82,8 @@ class ColumnTuning:
         return self.vectors.positions(digests)
 
     def read(self, positions: np.ndarray) -> np.ndarray:
-        """Return vectors as the classifier reads them, float16 of shape (n, n_members, n_components)."""
-        X = self.vectors.X[positions]
-        return X.reshape(len(X), self.record.metrics["n_members"], -1)
+        """Return vectors as the classifier reads them, float16 of shape (n, n_features)."""
+        return self.vectors.X[positions]
 
     def rows(
         self,
@@ -107,13 +105,12 @@ class ColumnTuning:
         """
         raw, parts = bytes(self.record.digests), np.frombuffer(bytes(self.record.parts), dtype=np.uint8)
         part_of = {raw[i * DIGEST_BYTES : (i + 1) * DIGEST_BYTES]: int(part) for i, part in enumerate(parts)}
-        left_out = np.array([part_of.get(one, -1) for one in digests], dtype=np.int64).reshape(-1, 1)
-        is_unseen = (left_out < 0) | (left_out == np.arange(self.record.metrics["n_members"]))
+        left_out = np.array([part_of.get(one, -1) for one in digests], dtype=np.int64)
         labels = self.ensure([digest(prompt) for prompt in prompts], lambda block: [prompts[i] for i in block])
         column_of = {topic: j for j, topic in enumerate(self.record.topic_ids)}
         return self.encoder.rows(
             X=np.asarray(self.vectors.X[positions], dtype=np.float32),
-            is_unseen=is_unseen,
+            is_unseen=unseen_by(left_out, self.encoder.n_members),
             pool_X=np.asarray(self.vectors.X[pool], dtype=np.float32),
             label_X=np.asarray(self.vectors.X[labels], dtype=np.float32),
             columns=[column_of.get(topic, -1) for topic in topic_ids],
@@ -177,7 +174,6 @@ def tuning_make(
         topic_ids=list(topic_ids),
         digests=b"".join(digests),
         parts=parts.astype(np.uint8).tobytes(),
-        metrics={"n_members": encoder.n_members},
     )
     return ColumnTuning(record, base, encoder)
 

@@ -35,12 +35,11 @@ from finetune.engine import (
     most_telling,
     topic_prompt,
 )
-from finetune.engine.tuning import TuningOptions, can_tune, is_better, loo_f1
+from finetune.engine.tuning import PRINCIPAL_SAMPLE, TuningOptions, can_tune, is_better, loo_f1
 from finetune.features import ColumnFeatures
 from finetune.models import ModelVersion, TopicScore, Trigger, Tuning, TuningState, VersionState
 from finetune.scores import Scores, make_scores
 from finetune.tunings import (
-    PRINCIPAL_SAMPLE,
     ColumnTuning,
     tuning_drop,
     tuning_in_use,

@@ -86,8 +86,10 @@ def _planned(column: Column, skipped: set[int]) -> list[Verbatim]:
     """Return what is left of the order the last AI update planned."""
     order: list[int] = hooks.review_order.first(default=[], column=column)
     left = [pk for pk in order if pk not in skipped]
-    found = {row.pk: row for row in with_topics(pool(column).filter(pk__in=left))}
-    return [found[pk] for pk in left if pk in found][:N_CANDIDATES]
+    still_open = set(pool(column).filter(pk__in=left).values_list("pk", flat=True))
+    chosen = [pk for pk in left if pk in still_open][:N_CANDIDATES]
+    found = {row.pk: row for row in with_topics(Verbatim.objects.filter(pk__in=chosen))}
+    return [found[pk] for pk in chosen if pk in found]
 
 
 def _draw(column: Column, skipped: set[int], rng: random.Random) -> Verbatim | None:

@@ -22,6 +22,7 @@ from threadpoolctl import ThreadpoolController
 
 from finetune.engine.lexical import N_LEXICAL_FEATURES
 from finetune.engine.scoring import best_thresholds
+from finetune.engine.vectors import inverse_of, unit
 
 ARRAYS_FORMAT = 3
 LEARNERS = ("rbf", "lexical", "joint")
@@ -172,7 +173,7 @@ class TopicClassifier(BaseEstimator):
             X_lex = None
         self._fit_centres(pool_X, label_X)
         landmarks = self._choose_landmarks()
-        self._T = np.vstack([_unit(X - self._center)[landmarks], _unit(label_X - self._label_center)])
+        self._T = np.vstack([unit(X - self._center)[landmarks], unit(label_X - self._label_center)])
         self._T_lex = sp.vstack([X_lex[landmarks], label_X_lex]).tocsr()[:, self._columns] if has_lex else None
         with _one_blas_thread() if len(self._T) < MANY_LANDMARKS else nullcontext():
             self._fit_ridges(X, Y, X_lex, landmarks, weight)
@@ -196,12 +197,13 @@ class TopicClassifier(BaseEstimator):
             with _one_blas_thread():  # products of some twenty columns
                 self.coef_ = _logistic(F, Y.ravel(), np.repeat(weight, self.n_topics_), start, penalty)
             log_odds = _log_odds(F, self.coef_).reshape(Y.shape)
-            self._fit_slopes(log_odds, Y, calibration, pool_X, pool_lex, pool_tuned)
+            pool_log_odds = self._predict_log_odds(pool_X, pool_lex, pool_tuned)
+            self._fit_slopes(log_odds, Y, calibration, pool_log_odds)
             self.loo_proba_ = _proba(log_odds, self.slopes_)
         else:
+            pool_log_odds = self._predict_log_odds(pool_X, pool_lex, pool_tuned)
             self.loo_proba_ = np.zeros(Y.shape, dtype=np.float32)
-        pool_proba = self.predict_proba(pool_X, pool_lex, pool_tuned)
-        self.thresholds_ = best_thresholds(pool_proba)
+        self.thresholds_ = best_thresholds(_proba(pool_log_odds, self.slopes_))
         return self
 
     def _validate(self, X, Y, label_X, sample_weight) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -245,7 +247,7 @@ class TopicClassifier(BaseEstimator):
         """Solve the three ridges; keep coefficients over `_T` and the exact leave-one-out scores of all rows."""
         k = self.n_topics_
         n = self.n_reviewed_
-        U = _unit(X - self._center)
+        U = unit(X - self._center)
         K_dense_T = self._T @ self._T.T
         K_dense = np.vstack([U @ self._T.T, K_dense_T[len(landmarks) :]])
         if self._T_lex is not None:
@@ -276,12 +278,14 @@ class TopicClassifier(BaseEstimator):
                 K_labels = K_T[len(landmarks) :, len(landmarks) :].astype(np.float64)
                 self._label_alpha[j] = _inverse(K_labels + 1.0 + self.ridge / self.label_weight * np.eye(k))
 
-    def _fit_slopes(self, log_odds, Y, weight, pool_X, pool_lex, pool_tuned):
+    def _fit_slopes(self, log_odds, Y, weight, pool):
         """Correct the log-odds below and above even odds, each by a factor.
 
         Above, by what the left-out reviews say: the regression is too sure of its best answers (0.9 is right in
         0.82 of the cases on banking77). Below, such that rows of the pool are expected to have as many topics as
         reviewed rows have: otherwise topics that nobody has reviewed yet are missed in the expectation, too.
+
+        log_odds : of the reviewed rows, left out; pool : of the pool's sample; both (n_rows, n_topics)
         """
         above = log_odds > 0
         z, y, w = log_odds[above].astype(np.float64), Y[above], np.broadcast_to(weight[:, None], Y.shape)[above]
@@ -291,7 +295,6 @@ class TopicClassifier(BaseEstimator):
             gradient = (w * (p - y) * z).sum() + SLOPE_PENALTY * (slope - 1.0)
             slope -= gradient / ((w * p * (1 - p) * z * z).sum() + SLOPE_PENALTY)
         self.slopes_[1] = np.clip(slope, SLOPE_RANGE[0], 1.0)  # never surer than the regression
-        pool = self._predict_log_odds(pool_X, pool_lex, pool_tuned)
         n = len(pool)
         total = weight.sum()
         per_row = (weight @ Y.sum(axis=1) + PRIOR_ROWS * _proba(pool, self.slopes_).sum() / n) / (
@@ -333,7 +336,7 @@ class TopicClassifier(BaseEstimator):
         share /= share.sum(axis=1, keepdims=True)
         honest = np.zeros((2, n, k))
         for m in range(M):
-            U = _unit(np.vstack([rows[:, m], labels[:, m]]) - self._tuned_center[m])
+            U = unit(np.vstack([rows[:, m], labels[:, m]]) - self._tuned_center[m])
             A = np.hstack([U, np.ones((n + k, 1), dtype=np.float32)]).astype(np.float64)
             G = _inverse(A.T @ (A * inverse_ridge[:, None]) + np.eye(d + 1))
             W = G @ (A.T @ (inverse_ridge[:, None] * targets))
@@ -397,7 +400,7 @@ class TopicClassifier(BaseEstimator):
         X_tuned = np.reshape(X_tuned, (len(X_tuned), M, d))
         for m in range(M):
             Z = _as_dense(X_tuned[:, m])
-            scores[0] += _unit(Z - self._tuned_center[m]) @ self._tuned_W[0, m, :d]
+            scores[0] += unit(Z - self._tuned_center[m]) @ self._tuned_W[0, m, :d]
             scores[1] += Z @ self._tuned_W[1, m, :d]
         return (scores + self._tuned_W[:, :, d].sum(axis=1)[:, None, :]) / M
 
@@ -406,7 +409,7 @@ class TopicClassifier(BaseEstimator):
         n_landmarks = len(self._T) - k
         U = X - self._center
         norms = np.sqrt(np.einsum("ij,ij->i", U, U))
-        U *= _inverse_of(norms)[:, None]
+        U *= inverse_of(norms)[:, None]
         scores = np.empty((len(LEARNERS), len(X), k), dtype=np.float32)
         bias = self._alpha.sum(axis=1)
         K = U @ self._T.T
@@ -435,7 +438,7 @@ class TopicClassifier(BaseEstimator):
         d = (self._center - self._label_center).astype(np.float32)
         squares = norms * (norms + 2.0 * (U @ d)) + d @ d
         cosines = K_labels * norms[:, None] + self._label_T @ d
-        cosines *= _inverse_of(np.sqrt(np.maximum(squares, 0.0)))[:, None]
+        cosines *= inverse_of(np.sqrt(np.maximum(squares, 0.0)))[:, None]
         return cosines
 
     def _lex_scores(self, X_lex, n_rows):
@@ -447,7 +450,7 @@ class TopicClassifier(BaseEstimator):
         squares = X_lex.data * X_lex.data
         squares *= self._idf_squared.take(X_lex.indices)
         norms = np.sqrt(_row_sums(squares, indptr))
-        inverse = _inverse_of(norms.astype(np.float32))[:, None]
+        inverse = inverse_of(norms.astype(np.float32))[:, None]
         lex = _known_words(X_lex, indptr, self._lookup, len(self._lex_W)) @ self._lex_W
         label_lex = _known_words(X_lex, indptr, self._label_lookup, len(self._label_lex_W)) @ self._label_lex_W
         lex *= inverse
@@ -695,15 +698,6 @@ def _as_dense(X) -> np.ndarray:
     return np.ascontiguousarray(X, dtype=np.float32)
 
 
-def _unit(X: np.ndarray) -> np.ndarray:
-    norms = np.sqrt(np.einsum("ij,ij->i", X, X))
-    return X * np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)[:, None]
-
-
-def _inverse_of(norms: np.ndarray) -> np.ndarray:
-    return np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
-
-
 def _by_four(values):
     return [values[i : i + 4] for i in range(0, len(values), 4)]
 
@@ -848,7 +842,7 @@ def _log_odds(F, coef):
 
 
 def _proba(log_odds, slopes):
-    """Return probabilities after the last correction; works in place."""
+    """Return probabilities after the last correction."""
     below, above = slopes
     log_odds = np.where(log_odds > 0, above * log_odds, below * log_odds)
     expit(log_odds, out=log_odds)

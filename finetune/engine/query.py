@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.linalg import solve_triangular
 
+from finetune.engine.vectors import unit
+
 NEAR_COPY_COSINE = 0.95
 
 
@@ -68,13 +70,13 @@ def most_telling(
         undecided = np.ones(len(sample), dtype=np.float32)
     vectors = np.asarray(X[sample], dtype=np.float32)
     center = vectors.mean(axis=0)
-    U = _unit(vectors - center)
+    U = unit(vectors - center)
     covariance = np.exp(KERNEL_WIDTH * (U @ U.T - 1)).astype(np.float64)
     if X_reviewed is not None and len(X_reviewed):
         seen = np.arange(len(X_reviewed))
         if len(seen) > MAX_CONDITIONED:
             seen = np.sort(rng.choice(seen, MAX_CONDITIONED, replace=False))
-        V = _unit(np.asarray(X_reviewed[seen], dtype=np.float32) - center)
+        V = unit(np.asarray(X_reviewed[seen], dtype=np.float32) - center)
         K = np.exp(KERNEL_WIDTH * (V @ V.T - 1)).astype(np.float64)
         K[np.diag_indices(len(K))] += NOISE
         root = np.linalg.cholesky(K)
@@ -89,11 +91,6 @@ def most_telling(
         is_free[i] = False
         covariance -= np.outer(covariance[:, i], covariance[i]) / variance[i]
     return sample[chosen]
-
-
-def _unit(X: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(X, axis=1, keepdims=True)
-    return np.divide(X, norms, out=np.zeros_like(X), where=norms > 0)
 
 
 class QueryStrategy:

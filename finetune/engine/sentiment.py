@@ -19,6 +19,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import murmurhash3_32
 
 from finetune.engine.lexical import MAX_TEXT_CHARS, N_LEXICAL_FEATURES
+from finetune.engine.vectors import unit
 
 ARRAYS_FORMAT = 2
 CLASSES = np.array([-1, 0, 1], dtype=np.int8)
@@ -373,7 +374,7 @@ class SentimentClassifier(BaseEstimator):
         used, row_of_used = np.unique(rows, return_inverse=True)
         clauses, X = clauses.take(used), X[used]
         self.center_ = X.mean(axis=0)
-        V = _unit(X - self.center_)
+        V = unit(X - self.center_)
         log_overall = self._fit_rows(clauses, X, V, row_of_used, labels, extra)
         lexicon, bag = self._pair_words(clauses, row_of_used, topics)
         self.columns_ = np.unique(bag.indices).astype(np.int32)
@@ -462,7 +463,7 @@ class SentimentClassifier(BaseEstimator):
             mood[part] = self._mood(X_part)
             dense = words = np.zeros((len(X_part), 3), dtype=np.float32)
             if self.n_pairs_ >= MIN_PAIRS:
-                dense = _unit(X_part - self.center_) @ self.row_dense_W_
+                dense = unit(X_part - self.center_) @ self.row_dense_W_
                 words = _bag(own, 1.0)[:, self.row_columns_] @ self.row_word_W_
             F = self._row_features(own, mood[part], dense, words)
             log_overall[part] = log_softmax(F @ self.row_coef_, axis=1)
@@ -477,7 +478,7 @@ class SentimentClassifier(BaseEstimator):
             dense = words = np.zeros((len(topic), 3), dtype=np.float32)
             if self.n_pairs_ >= MIN_PAIRS:
                 wanted, of_wanted = np.unique(rows[part], return_inverse=True)
-                V = _unit(np.asarray(X[wanted], dtype=np.float32) - self.center_)[of_wanted]
+                V = unit(np.asarray(X[wanted], dtype=np.float32) - self.center_)[of_wanted]
                 dense, words = self._ridges(V, bag[:, self.columns_], topic)
             log_prior = np.log(self.priors_[topic]) + LOG_THREE
             F = self._features(lexicon, mood[in_row], log_prior, dense, words, log_overall[in_row], extra[part])
@@ -896,8 +897,3 @@ def _best_labels(rows, proba, overall):
             labels[pairs[:, j]] = s - 1
             total = total - s
     return labels
-
-
-def _unit(X: np.ndarray) -> np.ndarray:
-    norms = np.sqrt(np.einsum("ij,ij->i", X, X))
-    return X * np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)[:, None]

@@ -35,13 +35,19 @@ from finetune.engine.sentiment import (
     text_sentiment,
 )
 from finetune.engine.topics import TopicSpec, topic_prompt
-from finetune.engine.tuning import TunedEncoder, TuningOptions, is_better, tune
+from finetune.engine.tuning import (
+    PRINCIPAL_SAMPLE,
+    TunedEncoder,
+    TuningOptions,
+    is_better,
+    tune,
+    unseen_by,
+)
 
 CHECKPOINTS = (0, 50, 100, 200, 300)
 STRATEGIES = ("focus", "random", "certainty")
 DEEP_AT = (20, 50, 100, 200, 300)
 POOL_SAMPLE = 5000
-PRINCIPAL_SAMPLE = 2000  # texts that show which directions of fine-tuned vectors count
 MIN_ROWS_PER_TOPIC = 30  # unreviewed rows from which the score of a topic is judged
 SENTIMENTS = {"positive": 1, "neutral": 0, "negative": -1}
 
@@ -176,7 +182,7 @@ def simulate(
         Loaded if not given.
     deep_at : sequence of int, default=()
         Numbers of reviews at which the encoder is fine-tuned on the reviews so far, before anything is reported;
-        usually `DEEP_AT`. All later light updates use it if it is better on the reviews (see `_is_better`).
+        usually `DEEP_AT`. All later light updates use it if it is better on the reviews (see `is_better`).
     tuning : TuningOptions, optional
         How to fine-tune.
 
@@ -292,7 +298,7 @@ def _light_update(dataset, features, reviewed, is_audit, seed, deep: _Deep | Non
         tuned=deep.rows(reviewed, sample) if deep is not None else None,
         calibration_weight=audit_weights(is_audit),
     )  # fmt: skip
-    X_tuned = deep.tuned.split(deep.X[pool]) if deep is not None else None
+    X_tuned = deep.X[pool] if deep is not None else None
     Y_prob = classifier.predict_proba(features.X[pool], features.X_lex[pool], X_tuned)
     Y_hat = assign(Y_prob, classifier.thresholds_)
     return _State(reviewed, pool, classifier, Y_prob, Y_hat, certainty(Y_prob, classifier.thresholds_), sample)
@@ -316,9 +322,8 @@ class _Deep:
 
     def rows(self, reviewed: np.ndarray, sample: np.ndarray) -> TunedRows:
         """Return what the classifier learns from."""
-        part = self.part[reviewed][:, None]
         return self.tuned.rows(
-            X=self.X[reviewed], is_unseen=(part < 0) | (part == np.arange(self.tuned.n_members)),
+            X=self.X[reviewed], is_unseen=unseen_by(self.part[reviewed], self.tuned.n_members),
             pool_X=self.X[sample], label_X=self.label_X, columns=range(len(self.label_X)),
         )  # fmt: skip
 

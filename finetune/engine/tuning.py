@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 1
 N_COMPONENTS = 128
+PRINCIPAL_SAMPLE = 2_000  # texts of the pool are enough to show which directions of the vectors count
 WEIGHTS_FILE = "weights.safetensors"
 ARRAYS_FILE = "arrays.npz"
 META_FILE = "meta.json"
@@ -82,12 +83,9 @@ class TunedEncoder:
         Log-odds of the topics at training time as a linear function of the vectors.
     """
 
-    def __init__(self, encoder: Encoder, models: Sequence[Any], arrays: dict[str, np.ndarray]):
+    def __init__(self, encoder: Encoder, members: Sequence[Encoder], arrays: dict[str, np.ndarray]):
         self._base = encoder
-        self._members = [
-            Encoder(model, name="tuned", version=str(m), use_bfloat16=encoder.use_bfloat16)
-            for m, model in enumerate(models)
-        ]
+        self._members = members
         self._center, self._basis, self.heads = arrays["center"], arrays["basis"], arrays["heads"]
         self.n_members, _, self.n_components = self._basis.shape
         self.n_features = self.n_members * self.n_components
@@ -220,7 +218,7 @@ class TunedEncoder:
             except RuntimeError as error:  # names or shapes of tensors
                 raise OSError(f"{folder / WEIGHTS_FILE} does not hold the layers of copy {m}.") from error
             models.append(model.eval())
-        return cls(encoder, models, arrays)
+        return cls(encoder, _members(encoder, models), arrays)
 
 
 def loo_f1(classifier: TopicClassifier, Y: np.ndarray) -> float:
@@ -244,6 +242,15 @@ def can_tune(encoder: Any) -> bool:
 def tuning_parts(n_reviewed: int, n_members: int, *, random_state: int = 0) -> np.ndarray:
     """Return which member is trained without each reviewed row, int of shape (n_reviewed,)."""
     return np.random.default_rng(random_state).permutation(np.arange(n_reviewed) % n_members)
+
+
+def unseen_by(part: np.ndarray, n_members: int) -> np.ndarray:
+    """Return which members were trained without each row, bool of shape (n_rows, n_members).
+
+    `part`: the member that left the row out (`tuning_parts`), -1 for rows that none was trained on.
+    """
+    part = np.asarray(part).reshape(-1, 1)
+    return (part < 0) | (part == np.arange(n_members))
 
 
 def tune(
@@ -297,8 +304,9 @@ def tune(
     if len(texts) < 2 * options.n_members:
         raise ValueError(f"fine-tuning needs at least {2 * options.n_members} reviews, got {len(texts)}.")
     part = tuning_parts(len(texts), options.n_members, random_state=random_state)
+    label_X = encoder.encode(prompts)
     trainings = [
-        _Training(encoder, texts, Y, prompts, part != m, options, random_state * options.n_members + m)
+        _Training(encoder, texts, Y, prompts, label_X, part != m, options, random_state * options.n_members + m)
         for m in range(options.n_members)
     ]
     n_tokens = sum(training.n_tokens for training in trainings)
@@ -306,8 +314,9 @@ def tune(
     report = (lambda: progress(float(np.mean([t.done for t in trainings])))) if progress is not None else None
     results = _side_by_side(lambda m, stop: trainings[m].run(epochs, stop), options.n_members, report)
     models, prototypes, scales, biases = zip(*results, strict=True)
-    arrays = _reduce(encoder, models, list(pool_texts) + list(prompts), prototypes, scales, biases)
-    return TunedEncoder(encoder, models, arrays), part
+    members = _members(encoder, models)
+    arrays = _reduce(members, list(pool_texts) + list(prompts), prototypes, scales, biases)
+    return TunedEncoder(encoder, members, arrays), part
 
 
 @contextmanager
@@ -376,12 +385,12 @@ class StoppedError(Exception):
 class _Training:
     """One member's training."""
 
-    def __init__(self, encoder, texts, Y, prompts, seen, options, random_state):
+    def __init__(self, encoder, texts, Y, prompts, label_X, seen, options, random_state):
         self.done = 0.0  # share, 0 to 1
         self.encoder, self.options, self.random_state = encoder, options, random_state
         texts = [text for text, is_seen in zip(texts, seen, strict=True) if is_seen] + list(prompts)
         self.Y = np.vstack([Y[seen], np.eye(Y.shape[1])]).astype(np.float32)
-        self.prompts = prompts
+        self.label_X = label_X
         self.ids = encoder.tokenize(texts, max_tokens=options.max_tokens)
         self.n_tokens = sum(len(ids) for ids in self.ids)
 
@@ -394,7 +403,7 @@ class _Training:
         model = _copy(encoder, attention="eager").eval()
         _seed_dropout(model, self.random_state)
         n_topics = self.Y.shape[1]
-        prototypes = torch.nn.Parameter(torch.from_numpy(encoder.encode(self.prompts)).to(model.device))
+        prototypes = torch.nn.Parameter(torch.from_numpy(self.label_X.copy()).to(model.device))
         scale = torch.nn.Parameter(torch.tensor(float(np.log(12.0)), device=model.device))
         bias = torch.nn.Parameter(torch.full((n_topics,), -5.0, device=model.device))
         weights = list(_layers(model).parameters())
@@ -437,7 +446,7 @@ class _Training:
         optimizer.zero_grad(set_to_none=True)
         optimizer.state.clear()
         optimizer.param_groups.clear()
-        _restore_dropout(model)
+        model.eval()
         with torch.no_grad():
             for weight in weights:  # as they will be stored: vectors from before and after loading are equal
                 weight.copy_(weight.half().float())
@@ -460,10 +469,10 @@ class _Training:
 
 
 def _seed_dropout(model, seed: int) -> None:
-    """Give the layers' dropout a random stream of its own.
+    """Give the feed-forward layers a dropout with a random stream of its own; it ends with `model.eval()`.
 
-    Trainings that run side by side would otherwise draw from one stream in whatever order they come. Attention
-    weights are not dropped.
+    Trainings that run side by side would otherwise draw from one stream in whatever order they come. The attention
+    and what follows it are not dropped: the model comes here in evaluation mode.
     """
     import torch
 
@@ -473,6 +482,8 @@ def _seed_dropout(model, seed: int) -> None:
             self.p, self.stream = p, stream
 
         def forward(self, x):
+            if not self.training:
+                return x
             keep = torch.empty(x.shape, device=x.device).bernoulli_(1 - self.p, generator=self.stream)
             return x * keep.to(x.dtype) / (1 - self.p)
 
@@ -482,16 +493,6 @@ def _seed_dropout(model, seed: int) -> None:
         for name, child in module.named_children():
             if isinstance(child, torch.nn.Dropout) and "self" not in type(module).__name__.lower():
                 setattr(module, name, SeededDropout(child.p, stream))
-
-
-def _restore_dropout(model) -> None:
-    import torch
-
-    for module in list(_layers(model).modules()):
-        for name, child in module.named_children():
-            if type(child).__name__ == "SeededDropout":
-                setattr(module, name, torch.nn.Dropout(child.p))
-    model.eval()
 
 
 def _contrastive_loss(vectors, y, temperature):
@@ -510,17 +511,24 @@ def _contrastive_loss(vectors, y, temperature):
     return (loss * has_partner).sum() / has_partner.sum().clamp(min=1)
 
 
-def _reduce(encoder, models, sample, prototypes, scales, biases) -> dict[str, np.ndarray]:
+def _members(encoder: Encoder, models: Sequence[Any]) -> list[Encoder]:
+    return [
+        Encoder(model, name="tuned", version=str(m), use_bfloat16=encoder.use_bfloat16)
+        for m, model in enumerate(models)
+    ]
+
+
+def _reduce(members: list[Encoder], sample, prototypes, scales, biases) -> dict[str, np.ndarray]:
     """Return centre and main directions of each member's vectors, and its head in these coordinates.
 
     Training leaves the vectors few directions: 128 of 384 numbers give the same F1 within 0.2 points.
     """
-    width = min(N_COMPONENTS, encoder.n_features)
-    centers = np.zeros((len(models), encoder.n_features), dtype=np.float32)
-    bases = np.zeros((len(models), encoder.n_features, width), dtype=np.float32)
-    heads = np.zeros((len(models), width + 1, len(prototypes[0])), dtype=np.float32)
-    for m, model in enumerate(models):
-        X = Encoder(model, name="tuned", version=str(m), use_bfloat16=encoder.use_bfloat16).encode(sample)
+    n_members, n_features = len(members), members[0].n_features
+    width = min(N_COMPONENTS, n_features)
+    centers = np.zeros((n_members, n_features), dtype=np.float32)
+    bases = np.zeros((n_members, n_features, width), dtype=np.float32)
+    heads = np.zeros((n_members, width + 1, len(prototypes[0])), dtype=np.float32)
+    for m, X in enumerate(_side_by_side(lambda m, stop: members[m].encode(sample), n_members, None)):
         centers[m] = X.mean(axis=0)
         values, directions = np.linalg.eigh(np.cov(X - centers[m], rowvar=False, bias=True).astype(np.float64))
         directions = directions[:, np.argsort(-values, kind="stable")[:width]]
