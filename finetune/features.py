@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from finetune.engine import N_LEXICAL_FEATURES, Clauses, lexical_features, read_
 from rows.text import DIGEST_BYTES
 
 FORMAT = 1
+MAX_IN_MEMORY = 256 * 2**20
 
 
 class VectorCache:
@@ -131,6 +133,27 @@ def cached_vectors(folder: Path, digests: Sequence[bytes]) -> dict[bytes, np.nda
         return found
     except (OSError, ValueError, KeyError):
         return {}
+
+
+def scratch_array(shape: tuple[int, int]) -> np.ndarray:
+    """Return a float32 array of some shape, in a file without a name if it is large (MAX_IN_MEMORY).
+
+    A million rows and 800 topics are 3 GB of probabilities, read twice from front to back: a file will do.
+
+    Raises
+    ------
+    OSError
+        If there is no room for the file.
+    """
+    n_bytes = 4 * shape[0] * shape[1]
+    if n_bytes <= MAX_IN_MEMORY:
+        return np.empty(shape, dtype=np.float32)
+    folder = Path(settings.CACHE_DIR)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as stream:  # the map keeps it open
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(stream.fileno(), 0, n_bytes)  # a full disk is an error here and a crash later
+        return np.memmap(stream, dtype=np.float32, mode="w+", shape=shape)
 
 
 def tuned_folder(key: str) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from finetune.engine import TopicClassifier, ai_score, assign, audit_score
+from finetune.engine import ExpectedCounts, TopicClassifier, assign, audit_score
 
 MIN_AUDIT = 20  # fewer random rows than this measure nothing
 
@@ -41,7 +41,9 @@ def _number(value: float) -> float | None:
     return None if np.isnan(value) else round(float(value), 3)
 
 
-def make_scores(*, classifier: TopicClassifier, Y: np.ndarray, is_audit: np.ndarray, Y_prob: np.ndarray) -> Scores:
+def make_scores(
+    *, classifier: TopicClassifier, Y: np.ndarray, is_audit: np.ndarray, counts: ExpectedCounts
+) -> Scores:
     """Score a classifier on the pool it will assign topics to.
 
     Parameters
@@ -49,14 +51,13 @@ def make_scores(*, classifier: TopicClassifier, Y: np.ndarray, is_audit: np.ndar
     Y : ndarray of shape (n_reviewed, n_topics)
     is_audit : bool ndarray of shape (n_reviewed,)
         Which reviewed rows were drawn at random.
-    Y_prob : ndarray of shape (n_pool, n_topics)
+    counts : ExpectedCounts
+        Of the pool.
     """
-    Y_hat = assign(Y_prob, classifier.thresholds_)
-    result = ai_score(Y_prob, Y_hat)
-    metrics: dict[str, Any] = {"n_pool": len(Y_prob)}
+    result = counts.ai_score()
+    metrics: dict[str, Any] = {"n_pool": counts.n_rows}
     if is_audit.any():
-        audit_hat = assign(classifier.loo_proba_[is_audit], classifier.thresholds_)
-        metrics["measured"] = measured_score(Y[is_audit], audit_hat)
+        metrics["measured"] = measured_score(classifier, Y, is_audit, counts)
     return Scores(
         ai_score=_number(result.score),
         metrics=metrics,
@@ -69,10 +70,14 @@ def make_scores(*, classifier: TopicClassifier, Y: np.ndarray, is_audit: np.ndar
     )
 
 
-def measured_score(Y: np.ndarray, Y_hat: np.ndarray) -> dict[str, Any]:
+def measured_score(
+    classifier: TopicClassifier, Y: np.ndarray, is_audit: np.ndarray, counts: ExpectedCounts
+) -> dict[str, Any]:
     """Return score, 95 % interval and number of random rows; score None below MIN_AUDIT of them."""
-    if len(Y) >= MIN_AUDIT:
-        score, low, high = audit_score(Y, Y_hat)
+    n = int(is_audit.sum())
+    if n >= MIN_AUDIT:
+        Y_loo = classifier.loo_proba_[is_audit]
+        score, low, high = audit_score(counts, Y[is_audit], Y_loo, assign(Y_loo, classifier.thresholds_))
         if not np.isnan(score):
-            return {"score": round(score, 1), "low": round(low, 1), "high": round(high, 1), "n": len(Y)}
-    return {"score": None, "n": len(Y)}
+            return {"score": round(score, 1), "low": round(low, 1), "high": round(high, 1), "n": n}
+    return {"score": None, "n": n}

@@ -26,6 +26,7 @@ from django.db.models.functions import Greatest
 from finetune import sentiments
 from finetune.encoders import encode_texts, get_encoder
 from finetune.engine import (
+    ExpectedCounts,
     TopicClassifier,
     TopicSpec,
     assign,
@@ -36,7 +37,7 @@ from finetune.engine import (
     topic_prompt,
 )
 from finetune.engine.tuning import PRINCIPAL_SAMPLE, TuningOptions, can_tune, is_better, loo_f1
-from finetune.features import ColumnFeatures
+from finetune.features import ColumnFeatures, scratch_array
 from finetune.models import ModelVersion, TopicScore, Trigger, Tuning, TuningState, VersionState
 from finetune.scores import Scores, make_scores
 from finetune.tunings import (
@@ -478,20 +479,23 @@ class Update:
         """Predict the whole pool and score it."""
         self.pool = np.flatnonzero(~self.groups.is_reviewed & (self.positions >= 0))
         n_topics = len(self.topics)
-        self.Y_prob = np.empty((len(self.pool), n_topics), dtype=np.float32)
+        self.Y_prob = scratch_array((len(self.pool), n_topics))
+        counts = ExpectedCounts(n_topics)
         X, X_lex = self.features.X, self.features.X_lex
         for start in range(0, len(self.pool), PREDICT_BLOCK):
             rows = self.positions[self.pool[start : start + PREDICT_BLOCK]]
             whole = len(rows) == self.features.n and bool((np.diff(rows) == 1).all())
             part, part_lex = (X, X_lex) if whole else (X[rows], X_lex[rows])
             tuned = self._tuned_of(self.classifier, self.pool[start : start + PREDICT_BLOCK])
-            self.Y_prob[start : start + len(rows)] = self.classifier.predict_proba(part, part_lex, tuned)
+            Y_prob = self.classifier.predict_proba(part, part_lex, tuned)
+            counts.add(Y_prob, assign(Y_prob, self.classifier.thresholds_))
+            self.Y_prob[start : start + len(rows)] = Y_prob
             self.report("evaluate", min(start + len(rows), len(self.pool)), len(self.pool))
         self.scores: Scores = make_scores(
             classifier=self.classifier,
             Y=self.Y,
             is_audit=self.groups.is_audit[self.reviewed],
-            Y_prob=self.Y_prob,
+            counts=counts,
         )
         self._plan_reviews()
 

@@ -283,7 +283,9 @@ class TopicClassifier(BaseEstimator):
 
         Above, by what the left-out reviews say: the regression is too sure of its best answers (0.9 is right in
         0.82 of the cases on banking77). Below, such that rows of the pool are expected to have as many topics as
-        reviewed rows have: otherwise topics that nobody has reviewed yet are missed in the expectation, too.
+        the probabilities say, plus what was missing in the reviewed rows: otherwise topics that nobody has
+        reviewed yet are missed in the expectation, too. (The mere number of topics of the reviewed rows would
+        mislead: the focus queue prefers rows with many.)
 
         log_odds : of the reviewed rows, left out; pool : of the pool's sample; both (n_rows, n_topics)
         """
@@ -296,16 +298,14 @@ class TopicClassifier(BaseEstimator):
             slope -= gradient / ((w * p * (1 - p) * z * z).sum() + SLOPE_PENALTY)
         self.slopes_[1] = np.clip(slope, SLOPE_RANGE[0], 1.0)  # never surer than the regression
         n = len(pool)
-        total = weight.sum()
-        per_row = (weight @ Y.sum(axis=1) + PRIOR_ROWS * _proba(pool, self.slopes_).sum() / n) / (
-            total + PRIOR_ROWS
-        )
+        missing = (Y - _proba(log_odds, self.slopes_)).sum(axis=1)
         high = expit(self.slopes_[1] * pool[pool > 0].astype(np.float64)).sum()
         low_z = pool[pool <= 0].astype(np.float64)
+        wanted = high + expit(low_z).sum() + n * (weight @ missing) / (weight.sum() + PRIOR_ROWS)
         flat, steep = SLOPE_RANGE
         for _ in range(30):  # bisection: the sum falls as the slope grows
             middle = (flat + steep) / 2
-            too_many = high + expit(middle * low_z).sum() > per_row * n
+            too_many = high + expit(middle * low_z).sum() > wanted
             flat, steep = (middle, steep) if too_many else (flat, middle)
         self.slopes_[0] = (flat + steep) / 2
 

@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import time
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from finetune.engine.encoder import Encoder
 from finetune.engine.lexical import lexical_features
 from finetune.engine.query import QueryStrategy
 from finetune.engine.scoring import (
-    ai_score,
+    ExpectedCounts,
     assign,
     audit_score,
     audit_weights,
@@ -89,15 +90,24 @@ def load_dataset(
     Raises
     ------
     DatasetError
-        With the line at fault.
+        With the line at fault; also if the file cannot be read or has no rows.
     """
+    try:
+        return _load_dataset(path, seed, max_rows, min_rows_per_topic)
+    except (UnicodeDecodeError, EOFError, zlib.error, csv.Error, gzip.BadGzipFile) as error:
+        raise DatasetError(f"{path} is not a CSV file in UTF-8: {error}.") from error
+
+
+def _load_dataset(path, seed: int, max_rows: int, min_rows_per_topic: int) -> Dataset:
     csv.field_size_limit(10_000_000)
     opener = gzip.open if str(path).endswith(".gz") else open
     texts: dict[str, list[dict]] = {}
     with opener(path, "rt", encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(stream)
         if not {"text", "topics"} <= set(reader.fieldnames or ()):
-            raise DatasetError(f"{path} needs the columns text and topics, it has {reader.fieldnames}.")
+            raise DatasetError(
+                f"{path} needs the columns text and topics, it has {', '.join(reader.fieldnames or ()) or 'none'}."
+            )
         for line in reader:
             if line["text"] in texts:
                 continue
@@ -110,6 +120,8 @@ def load_dataset(
                 message = f'{path}, line {reader.line_num}: topics must be a JSON list of {{"category", "label"}}.'
                 raise DatasetError(message) from error
     rows = list(texts.items())
+    if not rows:
+        raise DatasetError(f"{path} has no rows.")
     if len(rows) > max_rows:
         chosen = np.random.default_rng(seed).choice(len(rows), max_rows, replace=False)
         rows = [rows[i] for i in np.sort(chosen)]
@@ -366,7 +378,8 @@ def _measure(dataset, features, state, is_audit) -> dict:
         report["f1_micro_sentiment"] = _f1_with_sentiment(dataset, state, S_hat)
         report["overall_agreement"] = _overall_agreement(dataset, features, state, S_hat)
     true_score = 100.0 * report["f1_weighted"]
-    score = ai_score(state.Y_prob, state.Y_hat)
+    counts = ExpectedCounts(state.Y_prob.shape[1]).add(state.Y_prob, state.Y_hat)
+    score = counts.ai_score()
     report["ai_score"], report["score_error"] = score.score, score.score - true_score
     report["topic_score_error"] = _topic_score_error(Y, state.Y_hat, score.topic_score)
     bins = reliability(Y, state.Y_prob)
@@ -377,13 +390,14 @@ def _measure(dataset, features, state, is_audit) -> dict:
         if n
     ]
     report |= dict.fromkeys(("audit_score", "audit_low", "audit_high", "audit_covers"))
-    if is_audit.sum() >= 5:
-        # Leave-one-out: what the current model would have said of each audit row had it not been reviewed.
-        Y_loo = assign(state.classifier.loo_proba_, state.classifier.thresholds_)
-        measured, low, high = audit_score(dataset.Y[state.reviewed][is_audit], Y_loo[is_audit])
-        if not np.isnan(measured):
-            covers = bool(low <= true_score <= high)
-            report |= {"audit_score": measured, "audit_low": low, "audit_high": high, "audit_covers": covers}
+    # Leave-one-out: what the current model would have said of each audit row had it not been reviewed.
+    Y_loo = state.classifier.loo_proba_[is_audit]
+    measured, low, high = audit_score(
+        counts, dataset.Y[state.reviewed[is_audit]], Y_loo, assign(Y_loo, state.classifier.thresholds_)
+    )
+    if not np.isnan(measured):
+        covers = bool(low <= true_score <= high)
+        report |= {"audit_score": measured, "audit_low": low, "audit_high": high, "audit_covers": covers}
     return report
 
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import copy
 import ctypes
+import errno
 import json
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -161,7 +163,14 @@ class TunedEncoder:
         return X.reshape(len(X), self.n_members, self.n_components)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write the trained layers (float16), projections and heads to a new folder; no pickle."""
+        """Write the trained layers (float16), projections and heads to a new folder; no pickle.
+
+        Raises
+        ------
+        OSError
+            If the files cannot be written, a full disk among the reasons.
+        """
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         folder = Path(folder)
@@ -170,7 +179,11 @@ class TunedEncoder:
         for m, member in enumerate(self._members):
             for name, tensor in _layers(member.model).state_dict().items():
                 tensors[f"{m}/{name}"] = tensor.detach().half().contiguous().cpu()
-        save_file(tensors, folder / WEIGHTS_FILE)
+        try:
+            save_file(tensors, folder / WEIGHTS_FILE)
+        except SafetensorError as error:  # the number of the system's error is in its text only
+            number = re.search(r"os error (\d+)", str(error))
+            raise OSError(int(number[1]) if number else errno.EIO, str(error)) from error
         np.savez(
             folder / ARRAYS_FILE, allow_pickle=False, center=self._center, basis=self._basis, heads=self.heads
         )

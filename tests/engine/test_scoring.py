@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.special import expit
 
 from finetune.engine import (
     TOO_FEW_ROWS,
+    ExpectedCounts,
     ai_score,
     assign,
     audit_score,
@@ -97,16 +99,46 @@ def test_no_rows_or_no_topics_have_no_score():
         assert np.isnan(ai_score(np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=bool)).score)
 
 
-def test_the_interval_of_the_audit_score_covers_the_truth():
+def _pool_and_audit(rng, *, n_audit, too_sure=1.0, n_topics=30):
+    """Return the true score of a pool, what is expected of it, and audit rows from the same source."""
+    share = rng.dirichlet(np.full(n_topics, 0.5)) * 2
+    log_odds = 3.0 * rng.standard_normal((4_000 + n_audit, n_topics)) + np.log(np.clip(share, 0.003, 0.9)) - 2
+    Y = rng.random(log_odds.shape) < expit(log_odds)
+    Y_prob = expit(too_sure * log_odds)
+    Y_hat = Y_prob >= 0.4
+    pool, audit = slice(n_audit, None), slice(n_audit)
+    counts = ExpectedCounts(n_topics).add(Y_prob[pool], Y_hat[pool])
+    return 100 * measured_f1(Y[pool], Y_hat[pool]), counts, (Y[audit], Y_prob[audit], Y_hat[audit])
+
+
+@pytest.mark.parametrize("too_sure", [0.8, 1.0, 1.3])
+@pytest.mark.parametrize("n_audit", [10, 60])
+def test_the_interval_of_the_audit_score_covers_the_truth(n_audit, too_sure):
     rng = np.random.default_rng(4)
-    covered = 0
-    for trial in range(100):
-        Y = rng.random((60, 4)) < 0.3
-        wrong = rng.random(Y.shape) < 0.1
-        _, low, high = audit_score(Y, Y ^ wrong, n_bootstrap=200, random_state=trial)
-        covered += low <= 84.4 <= high  # 2 x .27 / (.3 + .27 + .07)
-    assert covered >= 88
-    assert np.isnan(audit_score(np.ones((3, 2)), np.ones((3, 2)))).all()
+    covered, errors = 0, []
+    for _ in range(60):
+        true, counts, audit = _pool_and_audit(rng, n_audit=n_audit, too_sure=too_sure)
+        score, low, high = audit_score(counts, *audit)
+        assert low <= score <= high
+        covered += low <= true <= high
+        errors.append(score - true)
+    assert covered >= 52
+    assert abs(np.mean(errors)) < 3.5
+
+
+def test_wrong_probabilities_do_not_move_the_audit_score():
+    rng = np.random.default_rng(1)
+    true, counts, audit = _pool_and_audit(rng, n_audit=600, too_sure=1.5)
+    assert abs(100 * counts.f1() - true) > 5
+    assert abs(audit_score(counts, *audit)[0] - true) < 3
+
+
+def test_few_audit_rows_or_no_rows_left_measure_nothing():
+    rng = np.random.default_rng(1)
+    _, counts, audit = _pool_and_audit(rng, n_audit=4)
+    assert np.isnan(audit_score(counts, *audit)).all()
+    _, _, audit = _pool_and_audit(rng, n_audit=9)
+    assert np.isnan(audit_score(ExpectedCounts(30), *audit)).all()
 
 
 def test_averages_are_those_of_scikit_learn():

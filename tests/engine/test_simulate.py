@@ -62,12 +62,23 @@ def test_a_seed_takes_the_same_part(dataset_path):
         ("a,b\n1,2\n", "text and topics"),
         ("text,topics\nx,nonsense\n", "line 2"),
         ('text,topics\nx,"[1]"\n', "line 2"),
+        ("", "it has none"),
+        ("text,topics\n", "no rows"),
+        (b"text,topics\n\xff\xfe\x00", "UTF-8"),
+        (b"\x00\x01", "UTF-8|text and topics"),
     ],
 )
 def test_a_bad_file_is_named_with_its_line(tmp_path, content, words):
     path = tmp_path / "bad.csv"
-    path.write_text(content)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DatasetError, match=words):
+        load_dataset(path)
+
+
+def test_a_file_that_is_not_gzipped_is_named(tmp_path):
+    path = tmp_path / "bad.csv.gz"
+    path.write_bytes(b"text,topics\nx,[]\n")
+    with pytest.raises(DatasetError, match="CSV"):
         load_dataset(path)
 
 

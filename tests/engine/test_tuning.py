@@ -1,6 +1,8 @@
 """Fine-tuned copies of the encoder: what goes in, what comes out, what is stored."""
 
+import errno
 import json
+import sys
 import time
 
 import numpy as np
@@ -325,6 +327,21 @@ def test_weights_of_another_shape_are_refused(encoder, saved, tmp_path):
     )
     with pytest.raises(OSError, match="layers of copy 1"):
         TunedEncoder.load(folder, encoder)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files")
+def test_weights_that_cannot_be_written_are_an_error_of_the_system(encoder, saved, tmp_path):
+    import resource
+
+    tuned = TunedEncoder.load(saved, encoder)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="large") as caught:
+            tuned.save(tmp_path / "new")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.errno == errno.EFBIG
 
 
 def test_arrays_that_lack_one_are_refused(encoder, saved, tmp_path):

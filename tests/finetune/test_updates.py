@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from finetune.encoders import forget_encoder
-from finetune.features import ColumnFeatures
+from finetune.features import ColumnFeatures, scratch_array
 from finetune.models import Embedding, ModelVersion, Trigger, VersionState
 from finetune.services import update_request
 from finetune.updates import Update, update_now, version_load
@@ -403,3 +404,21 @@ def test_a_shortened_cache_file_starts_the_cache_anew(settings: Any) -> None:
     features.append([b"a" * 16], ["text"], np.ones((1, 4)))
     (features.folder / "lex_values").write_bytes(b"")
     assert ColumnFeatures(1, "hash/1", 4).n == 0
+
+
+class TestScratchArray:
+    def test_a_large_one_lies_in_a_file_that_leaves_nothing(self, settings: Any, monkeypatch: Any) -> None:
+        monkeypatch.setattr("finetune.features.MAX_IN_MEMORY", 100)
+        array = scratch_array((20, 3))
+        assert isinstance(array, np.memmap)
+        array[:] = 2.0
+        assert array.sum() == 120
+        assert not [path for path in Path(settings.CACHE_DIR).iterdir() if path.is_file()]
+
+    def test_an_update_with_one_assigns_the_same(self, survey: Any, monkeypatch: Any) -> None:
+        update_now(survey.column)
+        query = Assignment.objects.order_by("verbatim", "topic").values_list("verbatim", "topic", "probability")
+        expected = list(query)
+        monkeypatch.setattr("finetune.features.MAX_IN_MEMORY", 100)
+        assert update_now(survey.column)["version"] == 2
+        assert list(query) == expected
