@@ -416,6 +416,15 @@ def job_release_dead(*, host: str = HOST) -> int:
     return n_freed
 
 
+def jobs_note_stop(*, host: str = HOST) -> int:
+    """Give back the attempt of the jobs that run on this machine: its worker is being stopped in good order.
+
+    Whether they still end or are cut off, it is not their fault. Returns how many.
+    """
+    running = Job.objects.filter(state=JobState.RUNNING, claimed_by__startswith=f"{host}:", attempts__gt=0)
+    return running.update(attempts=F("attempts") - 1)
+
+
 def _process_lives(pid: int) -> bool:
     try:
         os.kill(pid, 0)

@@ -33,7 +33,17 @@ def _keep_watch() -> None:
         finally:
             close_old_connections()
         if _stop.wait(settings.JOB_RECOVERY_S):
+            _note_stop()
             return
+
+
+def _note_stop() -> None:
+    try:
+        jobs.jobs_note_stop()
+    except Exception:
+        log.warning("stop_not_noted", exc_info=True)
+    finally:
+        close_old_connections()
 
 
 _CHORES: list = []

@@ -133,7 +133,7 @@ class TopicEditor extends HTMLElement {
     const empty = this.querySelector("[data-no-topics]");
     if (empty) empty.hidden = on.size > 0;
     const count = this.querySelector("[data-n-topics]");
-    if (count) count.textContent = String(on.size);
+    if (count && this.querySelector("[data-lines]")) count.textContent = String(on.size);
   }
 }
 

@@ -92,6 +92,24 @@ def test_simulate_reviews_wants_a_file() -> None:
         call_command("simulate_reviews", "/nowhere.csv")
 
 
+@pytest.mark.parametrize("engine_only", [[], ["--engine-only"]])
+@pytest.mark.parametrize(
+    ("content", "seeds", "words"),
+    [
+        ("a,b\n1,2\n", "0", "text and topics"),
+        ("text,topics\n", "0", "no rows"),
+        ("text,topics\n", "-1", "negative"),
+    ],
+)
+def test_simulate_reviews_says_what_is_wrong_with_its_file(
+    tmp_path: Path, content: str, seeds: str, words: str, engine_only: list[str]
+) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_text(content)
+    with pytest.raises(CommandError, match=words):
+        call_command("simulate_reviews", str(path), f"--seeds={seeds}", *engine_only)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_update_ai_waits_and_prints_what_it_did(survey: Any) -> None:  # noqa: F811
     out = StringIO()

@@ -322,6 +322,22 @@ def test_a_job_of_a_dead_process_is_freed_before_its_lease_is_over(db: None, sen
     assert (job.state, job.claimed_by, job.attempts) == (JobState.QUEUED, "", 1)
 
 
+def test_stopping_the_worker_in_good_order_costs_a_job_no_attempt(
+    db: None, sent: list[str], settings: Any
+) -> None:
+    here = f"{jobs.HOST}:{DEAD_PID}:aaaa"
+    for _ in range(settings.JOB_MAX_ATTEMPTS + 2):
+        job = running(claimed_by=here) if not Job.objects.exists() else jobs.job_claim(Job.objects.get().pk)
+        assert job is not None
+        Job.objects.update(claimed_by=here)
+        assert jobs.jobs_note_stop() == 1
+        jobs.job_release_dead()
+    other = running(claimed_by=f"not-{jobs.HOST}:1:aaaa", attempts=2)
+    assert jobs.jobs_note_stop() == 0
+    other.refresh_from_db()
+    assert other.attempts == 2
+
+
 def test_a_job_of_another_machine_keeps_its_lease(db: None, sent: list[str]) -> None:
     running(claimed_by=f"not-{jobs.HOST}:{DEAD_PID}:aaaa", created_at=timezone.now() - LONG_AGO)
     assert jobs.recover() == 0

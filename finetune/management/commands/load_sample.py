@@ -13,8 +13,8 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import BaseCommand, CommandError, call_command
 
-from projects.jobs import job_execute, job_release_dead, jobs_held
-from projects.models import Column, Job, JobKind, Member, Project, ProjectState, Role
+from projects.jobs import job_execute, job_release_dead, job_send, jobs_held
+from projects.models import Column, Job, JobKind, JobState, Member, Project, ProjectState, Role
 from rows.models import Row
 from rows.services.imports import ProjectSettings, file_import
 from rows.services.reviews import TopicChoice, verbatim_review
@@ -87,6 +87,8 @@ class Command(BaseCommand):
                 except CommandError as error:
                     self.say(f"The sample has no topics assigned yet. {error}")
                     break
+        for job in Job.objects.filter(project=project, state=JobState.QUEUED):
+            job_send(job)  # what follows the updates, a deep one, is a worker's
         return [self.login(person, name) for name, person in people.items() if not person.has_usable_password()]
 
     def person(self, name: str) -> Any:
