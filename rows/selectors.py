@@ -219,6 +219,22 @@ def row_counts(*, column: Column, row_filter: RowFilter | None = None) -> dict[s
     return cached_by_revision(column, name, count)
 
 
+def row_numbers(*, column: Column, row_filter: RowFilter) -> dict[str, int]:
+    """Return how many rows the list shows, and how many rows of the table stand behind them (`n_all`)."""
+
+    def count() -> dict[str, int]:
+        query = row_filter.apply()
+        every = row_filter.apply(group=False)
+        if row_filter.sort.key == "recent":
+            query, every = query.filter(is_reviewed=True), every.filter(is_reviewed=True)
+        n_rows = query.count()
+        return {"n_rows": n_rows, "n_all": every.count() if row_filter.is_grouped else n_rows}
+
+    # The grouping is part of the name whatever the person's default is: two people share these numbers.
+    name = f"row_numbers:{row_filter.is_grouped:d}:{row_filter.query_string()}"
+    return cached_by_revision(column, name, count)
+
+
 def topic_list(*, column: Column) -> QuerySet[Topic]:
     """Return the live topics of a column in the order of the screen."""
     return (

@@ -19,7 +19,8 @@ from rows.models import Verbatim
 from rows.reviewing import Line, ReviewForm, card_read, card_sign, last_change, lines_of, skipped_ids
 from rows.selectors import get_verbatim
 from rows.services import reviews
-from rows.views.browser import cell_text, may_edit_topics, shown_columns
+from rows.views.browser import cell_text, may_edit_topics
+from rows.views.options import shown_columns
 from rows.views.sidebar import conflict, picker_context, trigger
 from topicassign.errors import ApplicationError, StaleRevisionError
 from topics.models import Topic

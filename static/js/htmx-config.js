@@ -154,6 +154,25 @@ export function onConfirm(run) {
   });
 }
 
+/** Rows that a script put into the page itself: the behaviours treat them like those that htmx brings. */
+export function announceNew(element) {
+  window.htmx.process(element);
+  for (const name of ["htmx:load", "htmx:afterSettle"])
+    element.dispatchEvent(new CustomEvent(name, { bubbles: true, detail: { elt: element, target: element } }));
+}
+
+/** Fetch a part of a page for a script; null where it cannot be had now. Says so when the session is over. */
+export async function fetchPart(url) {
+  let response;
+  try {
+    response = await fetch(url, { credentials: "same-origin", headers: { "HX-Request": "true" } });
+  } catch {
+    return null;
+  }
+  if (isSignedOut(response.status, response.url)) showSignedOut();
+  return response.ok && !isSignedOut(response.status, response.url) ? response.text() : null;
+}
+
 export function load(verb, url, options) {
   return window.htmx.ajax(verb, url, options);
 }

@@ -119,8 +119,8 @@ class SidePanel extends HTMLElement {
     row?.focus({ preventScroll: true });
   }
 
-  step(by) {
-    const row = this.feed?.step(this.row, by);
+  async step(by) {
+    const row = await this.feed?.neighbour(this.row, by);
     if (!row) {
       announce(by > 0 ? "This is the last row." : "This is the first row.");
       return;
