@@ -135,6 +135,14 @@ def verbatim_history(*, verbatim: Verbatim, limit: int = 20) -> list[Change]:
     )
 
 
+def identical_numbers(*, verbatim: Verbatim, limit: int = 12) -> list[int]:
+    """Return the numbers of the rows that say the same, its own too; at most `limit`, none where it is alone."""
+    if verbatim.is_empty or verbatim.group_size < 2:
+        return []
+    members = Verbatim.objects.group_of(verbatim).filter(row__deleted_at=None).order_by("row_number")
+    return list(members.values_list("row_number", flat=True)[:limit])
+
+
 def head_id(verbatim: Verbatim) -> int:
     """Return the first verbatim of the duplicate group: what the group's history is kept under."""
     if verbatim.is_group_head or verbatim.is_empty:

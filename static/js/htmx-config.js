@@ -44,7 +44,7 @@ function announceFailure(event, reason) {
   const failure = new CustomEvent("request-failed", {
     bubbles: true,
     cancelable: true,
-    detail: { reason, config: requestConfig, status: xhr?.status ?? 0 },
+    detail: { reason, config: requestConfig, status: xhr?.status ?? 0, reference: xhr?.getResponseHeader("X-Request-ID") ?? "" },
   });
   const source = elt?.isConnected ? elt : body;
   return source.dispatchEvent(failure);
@@ -142,6 +142,11 @@ export function onAfterRequest(run) {
     const ok = status >= 200 && status < 400 && !isSignedOut(status, xhr.responseURL);
     run({ element: elt, ok, verb: requestConfig?.verb ?? "", status });
   });
+}
+
+/** Add what `values()` returns to the requests of elements that match. */
+export function addParameters(selector, values) {
+  body.addEventListener("htmx:configRequest", ({ detail }) => detail.elt.matches(selector) && Object.assign(detail.parameters, values()));
 }
 
 /** `run({question, element, proceed})` for every hx-confirm. */

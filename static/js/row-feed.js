@@ -30,6 +30,11 @@ class RowFeed extends HTMLElement {
     this.watch();
     this.addEventListener("click", (event) => this.onClick(event));
     this.addEventListener("keydown", (event) => this.onKey(event));
+    // Refused because the row is another by now: show it as it is.
+    this.addEventListener("request-failed", ({ target, detail }) => {
+      const row = detail.status === 409 && target.closest("[data-row]");
+      if (row) this.renew([row.dataset.row]);
+    });
     this.refresh = () => this.refetch();
     this.change = (event) => this.renew((event.detail?.ids ?? []).map(String));
     this.leave = () => remember(this, this.window.scroller);
