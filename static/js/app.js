@@ -21,7 +21,6 @@ const PARTS = [
   ["filter-bar", () => import("./filter-bar.js")],
   ["[data-focus-link]", () => import("./focus-link.js")],
   ["focus-card", () => import("./focus-card.js")],
-  ["[data-grip]", () => import("./line-order.js")],
   ["row-feed, focus-card", () => import("./presence.js")],
   ["row-feed", () => import("./row-feed.js")],
   ["side-panel", () => import("./side-panel.js")],

@@ -6,7 +6,8 @@
 // The row's form saves by itself after a change ("lines-changed" → "save-row"); see rows/_row_panel.html.
 
 import { activate, load, onSettled } from "./htmx-config.js";
-// A row brings these two: loaded now, so that keys pressed right after opening it are heard.
+// A row brings these: loaded now, so that keys pressed right after opening it are heard.
+import "./line-order.js";
 import "./topic-editor.js";
 import "./topic-picker.js";
 import { announce, isTyping, shortcutsOn } from "./page.js";
@@ -116,7 +117,8 @@ class SidePanel extends HTMLElement {
     this.panel.hidden = false;
     this.toggleAttribute("data-row-open", true);
     await load("GET", url, { target: this.panel, swap: "innerHTML", source: this.panel });
-    this.panel.querySelector("[data-panel-focus]")?.focus({ preventScroll: true });
+    // Whoever went on into the row meanwhile stays where they are.
+    if (!this.panel.contains(document.activeElement)) this.panel.querySelector("[data-panel-focus]")?.focus({ preventScroll: true });
   }
 
   close() {
