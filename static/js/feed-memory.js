@@ -30,7 +30,7 @@ export function remember(feed, root) {
   const next = chunks.at(-1)?.querySelector(".sentinel")?.getAttribute("hx-get") ?? "";
   if (!top || !chunks.length) return;
   const heights = chunks.map((chunk) => Math.round(chunk.querySelector(".chunk__rows").getBoundingClientRect().height));
-  const state = { at: Date.now(), top, open: feed.dataset.open ?? "", next, chunks: chunks.map((chunk, index) => [chunk.dataset.ids, heights[index]]) };
+  const state = { at: Date.now(), top, open: feed.dataset.current ?? "", next, chunks: chunks.map((chunk, index) => [chunk.dataset.ids, heights[index]]) };
   try {
     const old = Object.keys(sessionStorage).filter((key) => key.startsWith(PREFIX) && key !== keyOf(feed));
     old.sort((a, b) => JSON.parse(sessionStorage[a]).at - JSON.parse(sessionStorage[b]).at);

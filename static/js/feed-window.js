@@ -100,6 +100,12 @@ export class FeedWindow {
     rows.replaceChildren();
   }
 
+  /** Give a part its rows, though it may be far: it is about to be scrolled to. */
+  fetch(chunk) {
+    this.held = chunk;
+    return this.fill(chunk);
+  }
+
   /** Give a part its rows; resolves when they are there (or cannot be had now). */
   fill(chunk) {
     if (!("empty" in chunk.dataset) || !chunk.isConnected) return Promise.resolve();
@@ -120,7 +126,7 @@ export class FeedWindow {
     if (rows.childElementCount) {
       delete chunk.dataset.empty;
       rows.style.height = "";
-      if (!this.near.has(chunk)) this.empty(chunk);
+      if (!this.near.has(chunk) && this.held !== chunk) this.empty(chunk);
     } else if (this.near.has(chunk)) this.later(chunk, RETRY_MS);
   }
 }

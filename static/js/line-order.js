@@ -25,7 +25,8 @@ function later(list) {
     cancel();
     if (list.isConnected) changed(list);
   };
-  const leave = (event) => !list.contains(event.relatedTarget) && send();
+  // A line that is moved loses the focus for a moment: that is no leaving.
+  const leave = () => setTimeout(() => !list.contains(document.activeElement) && send());
   list.addEventListener("focusout", leave);
   document.addEventListener("row-leave", send);
   const timer = setTimeout(send, SETTLE_MS);

@@ -72,7 +72,7 @@ class RowFeed extends HTMLElement {
     const chunk = this.window.chunks.find((one) => idsOf(one).includes(state.top.id));
     if (!chunk) return;
     chunk.scrollIntoView({ block: "start" });
-    await this.window.fill(chunk);
+    await this.window.fetch(chunk);
     document.getElementById(`row-${state.top.id}`)?.scrollIntoView({ block: "start" });
     (this.window.scroller ?? window).scrollBy(0, -state.top.offset);
     if (state.open) this.openId(state.open);
@@ -147,12 +147,12 @@ class RowFeed extends HTMLElement {
 
   /** Swaps bring fresh rows: mark the open one again and say which place they have in the list. */
   paint() {
-    for (const row of this.rows) row.toggleAttribute("data-current", row.dataset.row === this.dataset.open);
+    for (const row of this.rows) row.toggleAttribute("data-current", row.dataset.row === this.dataset.current);
     this.range.paint();
   }
 
   mark(id) {
-    this.dataset.open = id ?? "";
+    this.dataset.current = id ?? "";
     this.paint();
   }
 
@@ -186,8 +186,10 @@ class RowFeed extends HTMLElement {
     }
     const id = ids[at + by];
     const chunk = this.window.chunks.find((one) => idsOf(one).includes(id));
-    await this.window.fill(chunk);
-    return this.row(id) ?? (Math.abs(by) < MOST_IDS ? this.neighbour(from, by + Math.sign(by)) : null);
+    await this.window.fetch(chunk);
+    // A row that was deleted meanwhile is stepped over; without an answer of the server there is none to step to.
+    if (this.row(id) || "empty" in chunk.dataset) return this.row(id);
+    return this.neighbour(from, by + Math.sign(by));
   }
 
   /** The end of what is loaded is reached: bring it on the screen, where it loads what follows. */

@@ -100,7 +100,7 @@ def test_the_place_in_the_list_survives_the_back_button_and_the_row_is_open_agai
     expect(row(page, 700)).to_be_in_viewport()
     expect(page.get_by_role("heading", name="Row 700")).to_be_visible()
     assert abs(top_of(page, 700) - before) < 4
-    expect(page.locator("[data-from]")).to_have_text(re.compile(r"^69\d|^70\d"))
+    expect(page.locator("[data-from]")).to_have_text(re.compile(r"^(68|69|70)\d$"))
     # and the list goes on from there, in both directions
     scroll_to(page, 760)
     page.locator("#feed").evaluate("feed => feed.scrollTo(0, 0)")
