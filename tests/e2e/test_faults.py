@@ -47,7 +47,7 @@ def test_several_changes_without_a_connection_are_one_review_and_survive_a_reloa
     expect(page.locator("#banner")).to_contain_text("“Row 2” is not saved yet")
     view.assert_accessible()
     page.unroute("**/review/")
-    page.get_by_role("button", name="Try now").click()
+    page.evaluate("window.dispatchEvent(new Event('online'))")  # or it tries by itself after some seconds
     expect(page.locator("#toasts")).to_contain_text("The waiting review is saved")
     expect(page.locator("#banner")).not_to_contain_text("not saved yet")
     assert topics_of(column) == ["Delivery time", "Price"]
@@ -56,7 +56,9 @@ def test_several_changes_without_a_connection_are_one_review_and_survive_a_reloa
 
 def test_a_server_error_keeps_the_review_names_its_reference_and_holds_up_no_other(view, column):
     page = view.page
-    broken = {"rows": (f"/rows/{Verbatim.objects.get(column=column, row_number=2).pk}/",)}
+    broken: dict[str, tuple[str, ...]] = {
+        "rows": (f"/rows/{Verbatim.objects.get(column=column, row_number=2).pk}/",)
+    }
 
     def answer(route):
         if any(part in route.request.url for part in broken["rows"]):
@@ -70,8 +72,10 @@ def test_a_server_error_keeps_the_review_names_its_reference_and_holds_up_no_oth
     expect(page.locator("#banner")).to_contain_text("“Row 2” is not saved yet")
     row(page, 3).locator("[data-review]").click()
     expect(row(page, 3).locator("[data-review]")).to_have_attribute("aria-pressed", "true")
-    broken["rows"] = ()
     page.get_by_role("button", name="Try now").click()
+    expect(page.locator("#banner")).to_contain_text("“Row 2” is not saved yet")
+    broken["rows"] = ()
+    page.evaluate("window.dispatchEvent(new Event('online'))")
     expect(page.locator("#toasts")).to_contain_text("The waiting review is saved")
     assert topics_of(column) == ["Price"]
 

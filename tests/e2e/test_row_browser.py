@@ -112,6 +112,7 @@ def test_an_ai_update_and_undo_change_rows_in_place(long_view, assign):
     scroll_to(page, 300)
     row(page, 300).click()
     expect(page.get_by_role("heading", name="Row 300")).to_be_visible()
+    row(page, 300).evaluate("row => row.scrollIntoView({block: 'center'})")
     before = top_of(page, 300)
     search = page.locator("#row-panel").get_by_role("combobox", name="Find a topic")
     search.fill("deliv")
