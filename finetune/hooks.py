@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ def connect() -> None:
     row_hooks.near_identical.register(_near_identical)
     row_hooks.proposals.register(_proposals)
     row_hooks.review_order.register(_review_order)
+    row_hooks.ai_versions.register(_ai_versions)
     topic_hooks.topics_changed.register(services.after_topic_change)
 
 
@@ -52,6 +54,10 @@ def _review_order(column: Column) -> list[int]:
 
     version = version_deployed(column)
     return version.metrics.get("queue", []) if version is not None else []
+
+
+def _ai_versions(column: Column) -> list[tuple[datetime, int]]:
+    return list(column.versions.exclude(state="trained").order_by("-number").values_list("created_at", "number"))
 
 
 def _near_identical(column: Column, verbatim_id: int, candidate_ids: Sequence[int]) -> set[int]:

@@ -12,6 +12,7 @@ from finetune.explanations import explain_assignment
 from projects.models import Column, JobState, Role
 from projects.selectors import get_column_for_admin, get_column_for_read
 from projects.views.notices import undo_toast
+from rows.presence import with_presence
 from rows.selectors import get_verbatim, topic_list
 
 RED_LINE = 50  # topics below it are the ones to review (specification S6.2)
@@ -45,6 +46,7 @@ def _state(column: Column, status: selectors.AiStatus) -> str:
 
 
 @require_safe
+@with_presence
 def ai_status(request: HttpRequest, column_id: int) -> HttpResponse:
     """Show where the AI stands; a poll that would show the same gets 204."""
     column = get_column_for_read(request.user, column_id)

@@ -15,3 +15,5 @@ proposals = Hook("proposals")
 # review_order(column) -> ids of the verbatims whose review would teach most, best first; what was reviewed since
 # may be among them.
 review_order = Hook("review_order")
+# ai_versions(column) -> list of (since when, number) of the AI's versions that were in use, newest first.
+ai_versions = Hook("ai_versions")

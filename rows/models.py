@@ -119,6 +119,21 @@ class Verbatim(models.Model):
         return self.text[:80]
 
 
+class ViewOptions(models.Model):
+    """How a person wants to see the rows of a column."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", db_index=False)
+    column = models.ForeignKey(Column, models.CASCADE, related_name="+")
+    shown: models.JSONField[list[int], list[int]] = models.JSONField(default=list)  # other columns, in order
+    is_grouped = models.BooleanField(default=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "column"], name="view_options_once_per_person")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.column}"
+
+
 class AssignmentSource(models.TextChoices):
     AI = "ai", "AI"
     PERSON = "person", "Person"

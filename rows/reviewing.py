@@ -12,6 +12,7 @@ from django.http import QueryDict
 from projects.history import can_undo
 from projects.models import Change, ChangeKind, Column
 from projects.selectors import may_undo
+from rows import hooks
 from rows.models import Assignment, Verbatim
 from rows.services.reviews import TopicChoice
 from topicassign.errors import ApplicationError
@@ -107,11 +108,13 @@ class HistoryEntry:
     change: Change
     before: list[Line] | None = None
     after: list[Line] | None = None
+    ai_version: int | None = None  # the AI's version that had given the topics before
 
 
 def history_entries(*, verbatim: Verbatim, changes: list[Change]) -> list[HistoryEntry]:
     """Return what each change did to the topics of this row; topics deleted since are left out."""
     pairs: list[tuple[Change, list[list[int]] | None, list[list[int]] | None]] = []
+    by_ai: set[int] = set()  # changes of what the AI had assigned
     for change in changes:
         states = change.inverse.get("states")
         if states is None:
@@ -119,6 +122,8 @@ def history_entries(*, verbatim: Verbatim, changes: list[Change]) -> list[Histor
             continue
         own = next((state for state in states if verbatim.pk in state["ids"]), states[0] if states else None)
         before = [[row[0], row[1]] for row in own["assignments"]] if own else []
+        if own and not own["is_reviewed"]:
+            by_ai.add(change.pk)
         pairs.append((change, before, change.inverse.get("topics") or []))
     wanted = {row[0] for _, before, after in pairs for rows in (before, after) for row in rows or []}
     topics = {topic.pk: topic for topic in Topic.objects.filter(pk__in=wanted).select_related("category")}
@@ -126,7 +131,14 @@ def history_entries(*, verbatim: Verbatim, changes: list[Change]) -> list[Histor
     def lines(rows: list[list[int]] | None) -> list[Line] | None:
         return None if rows is None else [Line(topics[pk], True, mood) for pk, mood in rows if pk in topics]
 
-    return [HistoryEntry(change, lines(before), lines(after)) for change, before, after in pairs]
+    versions = hooks.ai_versions.first(default=[], column=verbatim.column) if by_ai else []
+
+    def version(change: Change) -> int | None:
+        if change.pk not in by_ai:
+            return None
+        return next((number for since, number in versions if since <= change.at), None)
+
+    return [HistoryEntry(change, lines(before), lines(after), version(change)) for change, before, after in pairs]
 
 
 _OWN_ACTS = (

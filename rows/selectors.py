@@ -135,6 +135,14 @@ def verbatim_history(*, verbatim: Verbatim, limit: int = 20) -> list[Change]:
     )
 
 
+def identical_numbers(*, verbatim: Verbatim, limit: int = 12) -> list[int]:
+    """Return the numbers of the rows that say the same, its own too; at most `limit`, none where it is alone."""
+    if verbatim.is_empty or verbatim.group_size < 2:
+        return []
+    members = Verbatim.objects.group_of(verbatim).filter(row__deleted_at=None).order_by("row_number")
+    return list(members.values_list("row_number", flat=True)[:limit])
+
+
 def head_id(verbatim: Verbatim) -> int:
     """Return the first verbatim of the duplicate group: what the group's history is kept under."""
     if verbatim.is_group_head or verbatim.is_empty:
@@ -216,6 +224,22 @@ def row_counts(*, column: Column, row_filter: RowFilter | None = None) -> dict[s
         return numbers
 
     name = "row_counts:" + (row_filter.query_string() if row_filter and row_filter.is_active else "")
+    return cached_by_revision(column, name, count)
+
+
+def row_numbers(*, column: Column, row_filter: RowFilter) -> dict[str, int]:
+    """Return how many rows the list shows, and how many rows of the table stand behind them (`n_all`)."""
+
+    def count() -> dict[str, int]:
+        query = row_filter.apply()
+        every = row_filter.apply(group=False)
+        if row_filter.sort.key == "recent":
+            query, every = query.filter(is_reviewed=True), every.filter(is_reviewed=True)
+        n_rows = query.count()
+        return {"n_rows": n_rows, "n_all": every.count() if row_filter.is_grouped else n_rows}
+
+    # The grouping is part of the name whatever the person's default is: two people share these numbers.
+    name = f"row_numbers:{row_filter.is_grouped:d}:{row_filter.query_string()}"
     return cached_by_revision(column, name, count)
 
 

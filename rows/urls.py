@@ -1,6 +1,6 @@
 from django.urls import path
 
-from rows.views import browser, exports, focus, imports, sidebar
+from rows.views import browser, exports, focus, imports, options, sidebar
 
 app_name = "rows"
 
@@ -8,7 +8,7 @@ urlpatterns = [
     path("columns/<int:column_id>/", browser.browser, name="browser"),
     path("columns/<int:column_id>/rows/", browser.chunk, name="chunk"),
     path("columns/<int:column_id>/rows/count/", browser.count, name="count"),
-    path("columns/<int:column_id>/view-options/", browser.view_options, name="view_options"),
+    path("columns/<int:column_id>/view-options/", options.view_options, name="view_options"),
     path("columns/<int:column_id>/results/", browser.results, name="results"),
     path("columns/<int:column_id>/statistics/", browser.statistics_tab, name="statistics"),
     path("columns/<int:column_id>/undo/", sidebar.undo_last, name="undo_last"),

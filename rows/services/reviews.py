@@ -146,21 +146,25 @@ def _decide(
         ids=[target.pk],
         subject_id=head_id(target),
     )
+    verbatim.refresh_from_db()
+    # Last of all: reviews of one column queue on its row from here to the end of the transaction.
     column_reviewed(column, n_reviews=1 if reviewed else 0)
     hooks.reviews_changed.send(column=column, user=user)
-    verbatim.refresh_from_db()
     return Review(change=change, verbatim=verbatim, n_verbatims=len(ids))
 
 
 def column_reviewed(column: Column, *, n_reviews: int) -> None:
     """Count reviews for the next AI update and note the change for polls."""
-    Column.objects.filter(pk=column.pk).update(
-        n_reviews_since_update=F("n_reviews_since_update") + n_reviews,
-        data_version=F("data_version") + 1,
-        revision=F("revision") + 1,
-        last_edited_at=timezone.now(),
-    )
-    column.refresh_from_db(fields=["n_reviews_since_update", "data_version", "revision", "last_edited_at"])
+    now = timezone.now()
+    with connection.cursor() as cursor:  # one statement instead of two while others wait for this row
+        cursor.execute(
+            "UPDATE projects_column SET n_reviews_since_update = n_reviews_since_update + %s,"
+            " data_version = data_version + 1, revision = revision + 1, last_edited_at = %s WHERE id = %s"
+            " RETURNING n_reviews_since_update, data_version, revision",
+            [n_reviews, connection.ops.adapt_datetimefield_value(now), column.pk],
+        )
+        column.n_reviews_since_update, column.data_version, column.revision = cursor.fetchone()
+    column.last_edited_at = now
 
 
 def _checked(topics: list[TopicChoice], column: Column) -> list[tuple[Topic, int | None]]:

@@ -19,8 +19,9 @@ from rows.models import Verbatim
 from rows.reviewing import Line, ReviewForm, card_read, card_sign, last_change, lines_of, skipped_ids
 from rows.selectors import get_verbatim
 from rows.services import reviews
-from rows.views.browser import cell_text, may_edit_topics, shown_columns
-from rows.views.sidebar import conflict, picker_context, trigger
+from rows.views.browser import cell_text, may_edit_topics
+from rows.views.options import shown_columns
+from rows.views.sidebar import arrived_before, conflict, picker_context, trigger
 from topicassign.errors import ApplicationError, StaleRevisionError
 from topics.models import Topic
 
@@ -138,6 +139,8 @@ def focus_review(request: HttpRequest, column_id: int) -> HttpResponse:
         )
     except StaleRevisionError:
         fresh = get_verbatim(column=column, verbatim_id=found.pk)
+        if arrived_before(request, fresh, form):
+            return trigger(HttpResponse(), ai_changed={})
         return conflict(
             request, column, fresh, form, action=request.path, target="#card",
             card=request.POST.get("card", ""), skip=request.POST.get("skip", ""), in_focus=True,

@@ -14,8 +14,16 @@ from projects.history import change_undo
 from projects.models import Change, ChangeKind, Column
 from projects.selectors import get_column_for_read, get_column_for_write
 from rows.models import Verbatim
+from rows.presence import presence_note, presence_of_others
 from rows.reviewing import ReviewForm, choices_of, history_entries, last_change, lines_of, lines_of_choices
-from rows.selectors import get_verbatim, other_cells, topic_counts_last, topic_list, verbatim_history
+from rows.selectors import (
+    get_verbatim,
+    identical_numbers,
+    other_cells,
+    topic_counts_last,
+    topic_list,
+    verbatim_history,
+)
 from rows.services import reviews
 from rows.views.browser import cell_text, may_edit_topics, may_write
 from topicassign.errors import ApplicationError, StaleRevisionError
@@ -63,9 +71,14 @@ def verbatim(request: HttpRequest, column_id: int, verbatim_id: int) -> HttpResp
         for cell in other_cells(verbatim=found, columns=others)
         if cell["value"] not in (None, "", [])
     ]
+    presence_note(column_id=column.pk, user=request.user, verbatim_id=found.pk)
+    identical = identical_numbers(verbatim=found)
     context = {
         **_state(column, found),
         **picker_context(column),
+        "others": ", ".join(presence_of_others(column_id=column.pk, user=request.user).get(found.pk, [])),
+        "identical": identical,
+        "n_identical_more": found.group_size - len(identical) if identical else 0,
         "lines": lines_of(found.assignments.all()),
         "cells": cells,
         "may_edit_topics": may_edit_topics(column),
@@ -83,7 +96,14 @@ def conflict(
     target: str,
     **extra: Any,
 ) -> HttpResponse:
-    """Show both versions of a row that two people changed; nothing is written until one is chosen."""
+    """Show both versions of a row that two people changed; nothing is written until one is chosen.
+
+    A review that waited in the browser (`X-Queued-Review`) may come while another row, or none, is on the screen:
+    its dialog needs no other part of the page.
+    """
+    from_queue = "X-Queued-Review" in request.headers
+    if from_queue:
+        action, target = reverse("rows:verbatim_review", args=[column.pk, found.pk]), "#dialog"
     response = render(
         request,
         "rows/_conflict.html",
@@ -94,6 +114,7 @@ def conflict(
             "mine": lines_of_choices(form.topics, column),
             "action": action,
             "target": target,
+            "from_queue": from_queue,
             **extra,
         },
         status=409,
@@ -117,6 +138,17 @@ def _saved_text(found: Verbatim, n: int, word: str) -> str:
     return f"Row {found.row_number}{copies} {word}"
 
 
+def arrived_before(request: HttpRequest, fresh: Verbatim, form: ReviewForm) -> bool:
+    """Say whether a review that is sent again got through the first time, and only the answer was lost."""
+    if "X-Queued-Review" not in request.headers or fresh.reviewed_by != request.user:
+        return False
+    if form.as_shown:
+        return True
+    stored = {choice.topic_id: choice.sentiment for choice in choices_of(fresh)}
+    sent = {choice.topic_id: choice.sentiment for choice in form.topics}
+    return stored.keys() == sent.keys() and all(sent[pk] in (None, stored[pk]) for pk in sent)
+
+
 @require_POST
 def verbatim_review(request: HttpRequest, column_id: int, verbatim_id: int) -> HttpResponse:
     """Save the decision about all topics of a row (or confirm them as shown)."""
@@ -125,6 +157,8 @@ def verbatim_review(request: HttpRequest, column_id: int, verbatim_id: int) -> H
     form = ReviewForm.read(request.POST)
     if form.as_shown:
         if form.revision != found.revision:
+            if arrived_before(request, found, form):
+                return trigger(HttpResponse(), **row_events([found.pk], "queue"))
             raise ApplicationError(
                 f"Row {found.row_number} changed since it was shown. Look at its topics again, then confirm.",
                 status=409,
@@ -137,6 +171,8 @@ def verbatim_review(request: HttpRequest, column_id: int, verbatim_id: int) -> H
         )
     except StaleRevisionError:
         fresh = get_verbatim(column=column, verbatim_id=verbatim_id)
+        if arrived_before(request, fresh, form):
+            return trigger(HttpResponse(), **row_events([found.pk], "queue"))
         return conflict(request, column, fresh, form, action=request.path, target="#row-state")
     source = request.POST.get("source", "panel")
     context = {

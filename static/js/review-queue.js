@@ -3,11 +3,13 @@
 // <form hx-post="…" data-queue="Row 12"> … </form>
 //
 // Each entry keeps the revision it was based on (a form field), so a review sent late cannot overwrite
-// somebody else's: the server answers 409, the entry is taken out and the person is told.
+// somebody else's: the server answers 409 with both versions, and the entry waits until the person has chosen.
+// A row has one entry: a review is the whole decision about it, so the last one counts. A row that the server cannot
+// save holds up no other.
 // Entries belong to the person who made them; somebody else who signs in on this computer never sends them.
 // Events on body: "reviews-queued" after keeping one, "reviews-saved" {count} when entries got through.
 
-import { showSignedOut } from "./htmx-config.js";
+import { announceNew, showSignedOut } from "./htmx-config.js";
 import { banner, csrfToken, isSignedOut, meta, toast } from "./page.js";
 
 const STORE = `review-queue:${meta("user-id")}`;
@@ -35,11 +37,20 @@ export function queued() {
 }
 
 function show(state = "") {
-  const count = read().length;
+  const entries = read();
+  const stale = entries.find((entry) => entry.stale);
+  banner("stale", stale ? `“${stale.label}”: somebody else changed this row meanwhile. Your version waits in this browser.` : "", {
+    kind: "warning",
+    action: stale && { label: "Compare both versions", onClick: () => compare(stale) },
+  });
+  const waiting = entries.filter((entry) => !entry.stale);
+  const count = waiting.length;
   if (!count) return banner("queue", "");
-  const what = count === 1 ? `“${read()[0].label}” is not saved yet` : `${count} reviews are not saved yet`;
+  const what = count === 1 ? `“${waiting[0].label}” is not saved yet` : `${count} reviews are not saved yet`;
   const then = state === "signed-out" ? "sign in to save." : "trying again.";
-  banner("queue", `${what}: kept in this browser, ${then}`, {
+  const reference = waiting.find((entry) => entry.reference)?.reference;
+  const why = reference ? ` Something went wrong on the server (reference ${reference}).` : "";
+  banner("queue", `${what}: kept in this browser, ${then}${why}`, {
     kind: "warning",
     action: state === "signed-out" ? null : { label: "Try now", onClick: () => flush() },
   });
@@ -51,10 +62,19 @@ function schedule() {
   attempts += 1;
 }
 
-export function keep({ url, verb, body, label }) {
-  const entries = read();
-  entries.push({ id: crypto.randomUUID?.() ?? String(Date.now() + Math.random()), url, verb, body, label, at: Date.now() });
-  write(entries);
+/** The row that an entry is about: in its address, or in a field (focus mode has one address for all rows). */
+function rowOf(url, body) {
+  return new URLSearchParams(body).get("verbatim") ?? /\/rows\/(\d+)\//.exec(url)?.[1] ?? "";
+}
+
+export function keep({ url, verb, body, label, reference = "" }) {
+  const row = rowOf(url, body);
+  const earlier = read().find((entry) => entry.row === row && row);
+  // "As shown" says nothing about topics: where topics wait already, those are what was meant.
+  if (!earlier || !new URLSearchParams(body).has("as_shown")) {
+    const id = crypto.randomUUID?.() ?? String(Date.now() + Math.random());
+    write([...read().filter((entry) => entry !== earlier && entry.id !== earlier?.id), { id, row, url, verb, body, label, reference, at: Date.now() }]);
+  }
   document.body.dispatchEvent(new CustomEvent("reviews-queued"));
   schedule();
 }
@@ -72,20 +92,44 @@ async function send(entry) {
     },
   });
   if (isSignedOut(response.status, response.url)) return "signed-out";
-  if (response.status >= 500) return "later";
+  if (response.status >= 500) {
+    entry.reference = response.headers.get("X-Request-ID") ?? "";
+    return "broken";
+  }
   if (response.ok) return "saved";
-  return response.status === 409 ? "stale" : "refused";
+  if (response.status !== 409) return "refused";
+  if (response.headers.get("HX-Retarget") !== "#dialog") return "unseen";
+  entry.versions = await response.text();
+  return "stale";
+}
+
+/** Show both versions of a row; the entry is done with when one is chosen. */
+async function compare(entry) {
+  const outcome = await send(entry).catch(() => "later");
+  if (outcome === "signed-out") return showSignedOut();
+  if (outcome === "later" || outcome === "broken") return toast("The server does not answer. Try again in a moment.", { kind: "error" });
+  if (outcome !== "stale") return drop(entry); // settled meanwhile: saved, or the row is gone
+  const slot = document.getElementById("dialog");
+  slot.innerHTML = entry.versions;
+  slot.querySelector("[data-keep-theirs]")?.addEventListener("click", () => drop(entry));
+  // Should it fail on its way, it is kept anew.
+  slot.querySelector("form")?.addEventListener("submit", () => drop(entry));
+  announceNew(slot);
+}
+
+function drop(entry) {
+  write(read().filter((other) => other.id !== entry.id));
 }
 
 /** Send all waiting entries in order. Only one tab does it at a time. */
 export async function flush() {
   clearTimeout(timer);
-  if (sending || !read().length || !meta("user-id")) return;
+  if (sending || !read().some((entry) => !entry.stale) || !meta("user-id")) return;
   sending = true;
   let saved = 0;
   let state = "";
   const work = async () => {
-    for (const entry of read()) {
+    for (const entry of read().filter((one) => !one.stale)) {
       let outcome;
       try {
         outcome = await send(entry);
@@ -96,10 +140,16 @@ export async function flush() {
         state = outcome;
         break;
       }
-      write(read().filter((other) => other.id !== entry.id));
+      if (outcome === "stale" || outcome === "broken") {
+        if (outcome === "broken") state = "later";
+        const { reference } = entry;
+        write(read().map((other) => (other.id === entry.id ? { ...other, reference, stale: outcome === "stale" } : other)));
+        continue;
+      }
+      drop(entry);
       if (outcome === "saved") saved += 1;
-      if (outcome === "stale")
-        toast(`${entry.label}: somebody else changed this row meanwhile, so your review was not saved over theirs.`, { kind: "error", stay: true });
+      if (outcome === "unseen")
+        toast(`${entry.label}: its topics changed meanwhile, so they were not confirmed unseen. Look at them again.`, { kind: "error", stay: true });
       if (outcome === "refused")
         toast(`${entry.label}: the server did not accept this review. Open the row and look at it again.`, { kind: "error", stay: true });
     }
@@ -122,13 +172,13 @@ export async function flush() {
 }
 
 document.body.addEventListener("request-failed", (event) => {
-  const { reason, config } = event.detail;
+  const { reason, config, reference } = event.detail;
   const form = event.target.closest?.("[data-queue]");
   if (!form || !config || config.verb === "get" || reason === "refused") return;
   const body = new URLSearchParams();
   const data = config.formData ?? new FormData(form);
   for (const [name, value] of data.entries()) if (typeof value === "string") body.append(name, value);
-  keep({ url: config.path, verb: config.verb, body: body.toString(), label: form.dataset.queue });
+  keep({ url: config.path, verb: config.verb, body: body.toString(), label: form.dataset.queue, reference });
   event.preventDefault();
   form.dispatchEvent(new CustomEvent("review-kept", { bubbles: true }));
 });
