@@ -69,7 +69,10 @@ def ai_score(request: HttpRequest, column_id: int) -> HttpResponse:
         "status": status,
         "scores": score_chart.sort_scores(scores, order),
         "bars": score_chart.score_bars(scores),
-        "categories": list({item.topic.category_id: item.topic.category for item in scores}.values()),
+        "categories": sorted(
+            {item.topic.category_id: item.topic.category for item in scores}.values(),
+            key=lambda category: (category.position, category.pk),
+        ),
         "by": by,
         "dir": "down" if high_first else "up",
         "red_line": RED_LINE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from django.db import connection
@@ -13,6 +14,8 @@ from rows.models import Verbatim
 from rows.selectors import assignments_live, cached_by_revision, row_counts, topic_counts, topic_list
 from topics.models import OVERALL_CUT, Category
 
+MOST_TICKS = 4
+_STEPS = (0.5, 1, 2, 2.5, 5, 10, 20, 25)  # percent between two ticks of the axis
 _KEYS = ("positive", "neutral", "negative", "none")
 
 
@@ -77,7 +80,21 @@ def result_categories(*, column: Column, row_filter: RowFilter) -> dict[str, Any
     for entry in entries:
         entry["topics"].sort(key=lambda line: -line["n"])
     widest = max((100 * entry["share"] for entry in entries), default=0.0)
-    return {"categories": entries, "n_rows": n_rows, "n_empty": numbers["n_empty"], "widest": widest or 100.0}
+    ticks = axis_ticks(widest)
+    return {
+        "categories": entries,
+        "n_rows": n_rows,
+        "n_empty": numbers["n_empty"],
+        "top": ticks[-1][0],
+        "ticks": ticks,
+    }
+
+
+def axis_ticks(widest: float) -> list[tuple[float, float]]:
+    """Return round numbers of percent for an axis that holds `widest`: (percent, place in percent of the axis)."""
+    step = next((one for one in _STEPS if math.ceil(widest / one) <= MOST_TICKS), _STEPS[-1])
+    n_steps = max(1, math.ceil(widest / step))
+    return [(step * i, 100 * i / n_steps) for i in range(n_steps + 1)]
 
 
 def statistics(*, column: Column, row_filter: RowFilter) -> dict[str, Any]:
