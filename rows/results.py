@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import Avg, Count, Q
 
@@ -27,7 +28,10 @@ def _category_counts(column: Column, row_filter: RowFilter) -> dict[int, dict[st
     """Return per category its rows by mood: the mean sentiment of a row's topics in that category."""
     query = assignments_live(column=column, row_filter=row_filter)
     per_row = query.values("topic__category", "verbatim").annotate(mood=Avg("sentiment"))
-    sql, params = per_row.query.sql_with_params()
+    try:
+        sql, params = per_row.query.sql_with_params()
+    except EmptyResultSet:  # no topics, or a filter that nothing can match
+        return {}
     counts: dict[int, dict[str, int]] = {}
     with connection.cursor() as cursor:
         # The ORM cannot count over a grouped query; its own SQL goes in with its parameters, nothing typed does.
@@ -111,11 +115,13 @@ def statistics(*, column: Column, row_filter: RowFilter) -> dict[str, Any]:
             .order_by("-n", "reviewed_by__username")
         )
 
+    reviewers = cached_by_revision(column, _name("reviewers", row_filter), per_person)
     versions = column.versions.aggregate(n=Count("pk"), n_done=Count("pk", filter=~Q(state="trained")))
     last = (
         column.versions.filter(state="deployed").defer("artifact").first()
         or column.versions.order_by("-number").defer("artifact").first()
     )
+    n_repeated = filled - numbers["n_unique"]
     shares = {
         "empty_share": numbers["n_empty"] / numbers["n_rows"] if numbers["n_rows"] else None,
         "reviewed_share": numbers["n_reviewed"] / filled if filled else None,
@@ -128,10 +134,13 @@ def statistics(*, column: Column, row_filter: RowFilter) -> dict[str, Any]:
     return {
         **numbers,
         **shares,
+        "n_repeated": n_repeated,
+        "n_shown": numbers["n_rows"] - n_repeated,
         "n_topics": topic_list(column=column).count(),
         "n_categories": Category.objects.filter(column=column, deleted_at=None).count(),
         "n_updates": versions["n"],
         "last_version": last,
-        "reviewers": cached_by_revision(column, _name("reviewers", row_filter), per_person),
+        "reviewers": reviewers,
+        "n_most_reviews": max((n for _, n in reviewers), default=0),
         "n_audit": Verbatim.objects.filter(column=column, is_audit=True, is_reviewed=True).count(),
     }

@@ -5,7 +5,7 @@
 // A tab in the background does not ask, and asks at once when it is looked at again. After five minutes without a
 // key or a movement every sixth time is enough. A server that fails is asked less and less, without a notice each time.
 
-import { onAfterRequest } from "./htmx-config.js";
+import { onAfterRequest, onNewContent } from "./htmx-config.js";
 
 const REST_MS = 5 * 60_000;
 const REST_FACTOR = 6;
@@ -56,4 +56,5 @@ for (const name of ["pointermove", "keydown", "scroll"]) {
   }, { passive: true, capture: true });
 }
 
-plan();
+// The element comes after the page, and anew with every change: it says how soon to ask again.
+onNewContent((root) => (root.querySelector("[data-poll]") || root.matches?.("[data-poll]")) && plan());
