@@ -1,7 +1,7 @@
 """What makes an open page old: one word per state of a column, and what changed since a page saw it.
 
-A page holds the word of the state it shows and sends it with every poll. While it is still true, the answer is 204
-and costs one small statement. Otherwise the page gets the header strip as it is now, and events that name the parts
+A page holds the word of the state it shows and sends it with every poll. While it is true, the answer is 204 and
+costs one small statement. Otherwise the page gets the header strip as it is now, and events that name the parts
 to ask for again: all rows after an AI update, single rows that somebody else reviewed, the topics.
 """
 

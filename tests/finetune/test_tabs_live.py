@@ -1,4 +1,4 @@
-"""What an open page learns by asking again: nothing, the strip, single rows of others, everything after an update."""
+"""What an open page learns by asking again: nothing, the strip, rows of others, everything after an update."""
 
 from __future__ import annotations
 

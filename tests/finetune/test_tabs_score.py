@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from datetime import timedelta
 from typing import Any
@@ -128,7 +129,7 @@ class TestScoreTab:
         assert len(bars) == 300
         assert min(bar.width for bar in bars) > 0.08
         assert bars[-1].x + bars[-1].width <= 100.001
-        assert all(after.x >= bar.x + bar.width for bar, after in zip(bars, bars[1:], strict=False))
+        assert all(after.x >= bar.x + bar.width for bar, after in itertools.pairwise(bars))
 
     def test_no_rows_no_bars(self, scored: Column) -> None:
         TopicScore.objects.update(count=0)

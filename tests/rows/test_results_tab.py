@@ -1,4 +1,4 @@
-"""Results and Statistics: an axis with round numbers, links that keep the filters, numbers that explain themselves."""
+"""Results and Statistics: a round axis, links that keep the filters, numbers that explain themselves."""
 
 from __future__ import annotations
 

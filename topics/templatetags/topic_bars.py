@@ -21,6 +21,6 @@ def topic_bar(counts: Mapping[str, int], n_most: int) -> SafeString:
 
 @register.simple_tag
 def main_face(counts: Mapping[str, int]) -> SafeString | str:
-    """Return the face of the most frequent sentiment, for whom the colours of a bar are not enough; "" without any."""
+    """Return the face of the most frequent sentiment, for whom colours are not enough; "" without any."""
     name, n = max(((name, counts.get(name, 0)) for name in _SENTIMENTS), key=lambda pair: pair[1])
     return sentiment_face(_SENTIMENTS[name], "") if n else ""
