@@ -10,6 +10,19 @@ from django.db.models import Q
 from projects.models import Column, Job
 from topics.models import Topic
 
+# What an AI update goes through, as a person reads it in the progress bar.
+STAGES = {
+    "prepare": "Preparing data",
+    "encode": "Encoding texts",
+    "train": "Training",
+    "tune": "Fine-tuning the encoder",
+    "encode_tuned": "Encoding texts with the fine-tuned encoder",
+    "evaluate": "Evaluating",
+    "assign": "Assigning topics",
+    "deploy": "Deploying",
+}
+DEEP_STAGES = {"tune", "encode_tuned"}  # of deep updates only
+
 
 class Embedding(models.Model):
     """The vector of one exact text by one encoder. Duplicates and imports of the same text cost nothing."""

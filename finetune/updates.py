@@ -38,7 +38,7 @@ from finetune.engine import (
 )
 from finetune.engine.tuning import PRINCIPAL_SAMPLE, TuningOptions, can_tune, is_better, loo_f1
 from finetune.features import ColumnFeatures, scratch_array
-from finetune.models import ModelVersion, TopicScore, Trigger, Tuning, TuningState, VersionState
+from finetune.models import STAGES, ModelVersion, TopicScore, Trigger, Tuning, TuningState, VersionState
 from finetune.scores import Scores, make_scores
 from finetune.tunings import (
     ColumnTuning,
@@ -67,16 +67,6 @@ PREDICT_BLOCK = 50_000
 ASSIGN_BLOCK = 10_000
 MANY_CHANGES = 10_000
 QUEUE_LENGTH = 60  # reviews planned ahead: more than people do before the next update
-STAGES = {
-    "prepare": "Preparing data",
-    "encode": "Encoding texts",
-    "train": "Training",
-    "tune": "Fine-tuning the encoder",
-    "encode_tuned": "Encoding texts with the fine-tuned encoder",
-    "evaluate": "Evaluating",
-    "assign": "Assigning topics",
-    "deploy": "Deploying",
-}
 
 
 class _Lazy:

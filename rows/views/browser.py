@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -163,9 +164,15 @@ def results(request: HttpRequest, column_id: int) -> HttpResponse:
         "column": column,
         "row_filter": row_filter,
         "by": "category" if request.GET.get("by") == "category" else "sentiment",
-        "browser_url": reverse("rows:browser", args=[column.pk]),
+        "rows_url": _rows_of_topic_url(column, row_filter),
     }
     return render(request, "rows/_results.html", context)
+
+
+def _rows_of_topic_url(column: Column, row_filter: RowFilter) -> str:
+    """Return the view with the filters as they are, but for one topic: its id is to be added."""
+    kept = [(name, value) for name, value in row_filter.parameters() if not name.startswith("topic")]
+    return f"{reverse('rows:browser', args=[column.pk])}?{urlencode([*kept, ('topic', '')])}"
 
 
 @require_safe

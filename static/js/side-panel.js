@@ -45,10 +45,16 @@ class SidePanel extends HTMLElement {
       }
     });
     this.addEventListener("lines-changed", () => this.save());
+    this.addEventListener("tabs-wanted", () => {
+      this.close();
+      this.toggleAttribute("data-shown", true);
+    });
+    this.addEventListener("rows-wanted", () => this.toggleAttribute("data-shown", false));
     this.next = () => this.step(1);
     this.changed = (event) => {
       const { ids = [], source } = event.detail ?? {};
-      if (source !== "panel" && ids.map(String).includes(this.row)) this.reload();
+      if (source === "panel" || !ids.map(String).includes(this.row)) return;
+      if (source !== "live" || !this.panel.querySelector("topic-picker input")?.value) this.reload();
     };
     this.reloaded = () => this.reload();
     document.body.addEventListener("row-reviewed-next", this.next);

@@ -184,7 +184,7 @@ def test_results_count_a_category_once_per_row_and_every_duplicate(as_alice, row
     text = re.sub(
         r"\s+", " ", re.sub(r"<[^>]+>", " ", as_alice.get(url("results", column), headers=htmx).content.decode())
     )
-    assert "Service 60.0 % 3" in text  # rows 1, 2, 4 of five with text
+    assert "Service 1 positive, 1 neutral, 1 negative 60.0 % 3" in text  # rows 1, 2, 4 of five with text
     assert "Delivery time 0 positive, 0 neutral, 2 negative 40.0 % 2" in text
 
 

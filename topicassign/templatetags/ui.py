@@ -209,6 +209,15 @@ def score(value: float | None) -> str:
 
 
 @register.filter
+def signed(value: float | None, digits: int = 1) -> str:
+    """Format a difference with its sign (a true minus); an en dash for None."""
+    if value in (None, ""):
+        return "–"
+    text = f"{abs(float(value)):.{int(digits)}f}"
+    return text if not float(text) else f"{'+' if float(value) > 0 else '−'}{text}"
+
+
+@register.filter
 def duration(seconds: float | None) -> str:
     """Format seconds for people: 0.4 s, 12 s, 3 min 20 s, 1 h 5 min."""
     if seconds in (None, ""):
