@@ -119,7 +119,7 @@ def verbatims_restore(rows: list[tuple[Any, ...]]) -> None:
         if connection.vendor == "postgresql":
             cursor.execute(
                 "UPDATE rows_verbatim SET is_reviewed = new.r, reviewed_by_id = users.id, reviewed_at = new.t, "
-                f"is_audit = new.a, sentiment = new.s, {revisions} "
+                "is_audit = new.a, sentiment = new.s, revision = revision + 1, person_revision = revision + 1 "
                 "FROM unnest(%s::bigint[], %s::boolean[], %s::int[], %s::timestamptz[], %s::boolean[], "
                 "%s::smallint[]) AS new (v, r, u, t, a, s) LEFT JOIN auth_user AS users ON users.id = new.u "
                 "WHERE rows_verbatim.id = new.v",
@@ -131,7 +131,7 @@ def verbatims_restore(rows: list[tuple[Any, ...]]) -> None:
             cursor.executemany(
                 "UPDATE rows_verbatim SET is_reviewed = %s, "
                 "reviewed_by_id = (SELECT id FROM auth_user WHERE id = %s), reviewed_at = %s, is_audit = %s, "
-                f"sentiment = %s, {revisions} WHERE id = %s",
+                "sentiment = %s, revision = revision + 1, person_revision = revision + 1 WHERE id = %s",
                 [
                     (reviewed, by, _plain(parse_datetime(at)) if at else None, audit, sentiment, pk)
                     for pk, reviewed, by, at, audit, sentiment in rows

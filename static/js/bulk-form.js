@@ -17,6 +17,7 @@ class BulkForm extends HTMLElement {
     this.topics = this.querySelector("[data-topics]");
     this.addEventListener("change", () => this.later());
     this.addEventListener("lines-changed", () => this.later());
+    this.addEventListener("topic-escape", () => this.closest("dialog")?.close());
     this.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
       event.preventDefault();
