@@ -73,6 +73,7 @@ def bulk_dialog(request: HttpRequest, column_id: int) -> HttpResponse:
         "ids": ",".join(str(pk) for pk in selection.ids or ()),
         "besides": ",".join(str(pk) for pk in selection.besides),
         "start": start,
+        "adds": start == "topics",
         "options": options,
         "token": uuid.uuid4().hex,
         "restore_days": settings.RESTORE_DAYS,

@@ -29,7 +29,6 @@ class BulkForm extends HTMLElement {
       event.preventDefault();
       announce(why.textContent);
     });
-    if (this.topics && !this.topics.hidden) requestAnimationFrame(() => this.topics.querySelector("input[type=search]")?.focus());
   }
 
   disconnectedCallback() {
