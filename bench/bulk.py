@@ -45,7 +45,8 @@ def make(n_rows: int) -> Any:
     column = Column.objects.create(project=project, ref="text", name="Text", type=ColumnType.TEXT_TO_ANALYZE)
     category = Category.objects.create(column=column, label="General")
     topics = [
-        Topic.objects.create(column=column, category=category, label=f"Topic {n}", code_neutral=n) for n in range(10)
+        Topic.objects.create(column=column, category=category, label=f"Topic {n}", code_neutral=n)
+        for n in range(10)
     ]
     for start in range(0, n_rows, 10_000):
         numbers = range(start + 1, min(start + 10_000, n_rows) + 1)
@@ -62,8 +63,9 @@ def make(n_rows: int) -> Any:
         for position, topic in enumerate(topics[:3]):
             cursor.execute(
                 "INSERT INTO rows_assignment (verbatim_id, topic_id, sentiment, source, probability, position) "
-                "SELECT id, %s, NULL, 'ai', 0.8, %s FROM rows_verbatim WHERE column_id = %s",
-                [topic.pk, position, column.pk],
+                "SELECT id, %s, NULL, 'ai', 0.5 + (id * 7919 %% 5000) / 10000.0, %s FROM rows_verbatim "
+                "WHERE column_id = %s AND id %% 5 <> %s",  # not the same topics on every row
+                [topic.pk, position, column.pk, position],
             )
     settle()
     return column
@@ -126,7 +128,9 @@ def bulk(column: Any, topic: Any, *, review: str) -> dict[str, float]:
     preview(selection=selection, options=options)
     said = time.perf_counter()
     with jobs_held():
-        started = bulk_start(column=column, selection=selection, options=options, user=user, token=f"{topic.pk}{review}")
+        started = bulk_start(
+            column=column, selection=selection, options=options, user=user, token=f"{topic.pk}{review}"
+        )
     queued = time.perf_counter()
     run_jobs()
     done = time.perf_counter()
@@ -157,7 +161,6 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["DATA_DIR"] = folder
-        os.environ.setdefault("SECRET_KEY", "bench")
         os.environ["DJANGO_SETTINGS_MODULE"] = "topicassign.settings"
         name = f"bench_bulk_{os.getpid()}"
         if options.database == "postgresql":

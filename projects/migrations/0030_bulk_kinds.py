@@ -4,20 +4,49 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('projects', '0001_initial'),
+        ("projects", "0001_initial"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='change',
-            name='kind',
-            field=models.CharField(choices=[('review', 'Review'), ('unreview', 'Review taken back'), ('highlight', 'Highlight'), ('bulk', 'Many rows changed'), ('rows_delete', 'Rows deleted'), ('topic_create', 'Topic added'), ('topic_update', 'Topic changed'), ('topic_delete', 'Topic deleted'), ('category_create', 'Category added'), ('category_update', 'Category changed'), ('category_delete', 'Category deleted'), ('codebook', 'Codebook imported'), ('project_update', 'Project settings changed'), ('project_delete', 'Project deleted'), ('member', 'Members changed'), ('import', 'Rows imported'), ('ai_switch', 'AI updates switched'), ('undo', 'Undone')], max_length=24),
+            model_name="change",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("review", "Review"),
+                    ("unreview", "Review taken back"),
+                    ("highlight", "Highlight"),
+                    ("bulk", "Many rows changed"),
+                    ("rows_delete", "Rows deleted"),
+                    ("topic_create", "Topic added"),
+                    ("topic_update", "Topic changed"),
+                    ("topic_delete", "Topic deleted"),
+                    ("category_create", "Category added"),
+                    ("category_update", "Category changed"),
+                    ("category_delete", "Category deleted"),
+                    ("codebook", "Codebook imported"),
+                    ("project_update", "Project settings changed"),
+                    ("project_delete", "Project deleted"),
+                    ("member", "Members changed"),
+                    ("import", "Rows imported"),
+                    ("ai_switch", "AI updates switched"),
+                    ("undo", "Undone"),
+                ],
+                max_length=24,
+            ),
         ),
         migrations.AlterField(
-            model_name='job',
-            name='kind',
-            field=models.CharField(choices=[('import', 'Import'), ('export', 'Export'), ('update', 'AI update'), ('bulk', 'Bulk action')], max_length=16),
+            model_name="job",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("import", "Import"),
+                    ("export", "Export"),
+                    ("update", "AI update"),
+                    ("bulk", "Bulk action"),
+                ],
+                max_length=16,
+            ),
         ),
     ]

@@ -12,6 +12,7 @@ from django.utils.translation import ngettext
 from projects.models import Column
 from rows.services.reviews import TopicChoice, checked_choices
 from topicassign.errors import ApplicationError
+from topicassign.templatetags.ui import thousands
 from topics.models import Topic
 
 TOPIC_MODES = ("keep", "add", "replace", "remove")
@@ -103,7 +104,7 @@ class BulkOptions:
         """Return what was done to n rows, for history and notices."""
         parts = []
         if self.delete:
-            return ngettext("%(n)s row deleted", "%(n)s rows deleted", n) % {"n": f"{n:,}"}
+            return ngettext("%(n)s row deleted", "%(n)s rows deleted", n) % {"n": thousands(n)}
         topics = Topic.objects.filter(column=column, pk__in=[choice.topic_id for choice in self.topics])
         labels = ", ".join(topic.label for topic in topics)
         if self.topics_mode == "add":
@@ -116,5 +117,5 @@ class BulkOptions:
             parts.append(_("reviewed") if self.review == "reviewed" else _("not reviewed"))
         if self.highlight != "keep":
             parts.append(_("highlighted") if self.highlight == "on" else _("no longer highlighted"))
-        rows = ngettext("%(n)s row", "%(n)s rows", n) % {"n": f"{n:,}"}
+        rows = ngettext("%(n)s row", "%(n)s rows", n) % {"n": thousands(n)}
         return f"{rows}: {', '.join(parts)}"

@@ -20,6 +20,7 @@ from rows.bulk.options import BulkOptions
 from rows.filters import RowFilter
 from rows.models import Assignment, Verbatim
 from topicassign.errors import ApplicationError
+from topicassign.templatetags.ui import thousands
 from topics.models import Topic
 
 MAX_IDS = 10_000
@@ -101,7 +102,7 @@ def _ids(text: str) -> list[int]:
     if len(values) > MAX_IDS:
         raise ApplicationError(
             _("At most %(n)s rows can be ticked one by one. Use filters and “Select all”.")
-            % {"n": f"{MAX_IDS:,}"},
+            % {"n": thousands(MAX_IDS)},
             status=413,
             code="too_many",
         )

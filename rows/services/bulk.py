@@ -31,6 +31,7 @@ from rows.bulk.revert import Reverted, revert_part
 from rows.bulk.selection import Selection, preview
 from rows.models import BulkAction, BulkPart
 from topicassign.errors import ApplicationError
+from topicassign.templatetags.ui import thousands
 from topics.models import Topic
 
 AT_ONCE = 300  # rows that change within the request
@@ -143,7 +144,7 @@ def bulk_clean_up(job: Job) -> None:
         Change.objects.filter(pk=bulk.change.pk).update(undone_at=None)
         Change.objects.filter(undo_of=bulk.change.pk).update(
             undo_of=None, summary=_("Undoing was stopped, %(n)s rows are left: %(what)s")[:200]
-            % {"n": f"{left:,}", "what": bulk.change.summary[:200]},
+            % {"n": thousands(left), "what": bulk.change.summary[:200]},
         )  # fmt: skip
 
 
@@ -271,7 +272,7 @@ def bulk_sentence(bulk: BulkAction) -> str:
     is_whole = bulk.selected is not None and bulk.position >= bulk.n_selected
     if is_whole and bulk.n_expected is not None and bulk.n_expected != n:
         text += " " + _("It was %(n)s when you were asked; the rows changed meanwhile.") % {
-            "n": f"{bulk.n_expected:,}"
+            "n": thousands(bulk.n_expected)
         }
     return text
 
@@ -309,7 +310,7 @@ def left_alone(n: int) -> str | None:
         return None
     return ngettext(
         "%(n)s row was changed since and left as it is", "%(n)s rows were changed since and left as they are", n
-    ) % {"n": f"{n:,}"}
+    ) % {"n": thousands(n)}
 
 
 def _undo_parts(bulk: BulkAction, run: JobRun | None) -> Reverted:

@@ -13,12 +13,15 @@ import { onAfterRequest, onSettled } from "./htmx-config.js";
 import { announce, isTyping, shortcutsOn, toast } from "./page.js";
 
 const MOST = 10000;
+// As the server writes numbers.
+const digits = (n) => n.toLocaleString("en").replaceAll(",", "\u202f");
 const pickOf = (row) => row.querySelector("[data-pick]");
 
 class RowSelection extends HTMLElement {
   connectedCallback() {
     this.form = this.querySelector("form");
     this.query = location.search;
+    this.total = null;
     this.forget();
     this.listen(document, "click", (event) => this.onClick(event));
     this.listen(document, "mousedown", (event) => this.onMouseDown(event));
@@ -126,7 +129,7 @@ class RowSelection extends HTMLElement {
 
   get sentence() {
     const n = this.all ? (this.total === null ? null : Math.max(0, this.total - this.besides.size)) : this.ids.size;
-    const shown = n?.toLocaleString(document.documentElement.lang) ?? "…";
+    const shown = n === null ? "…" : digits(n);
     if (n === 1) return this.dataset.one;
     return (this.all && !this.besides.size ? this.dataset.all : this.dataset.many).replace("{n}", shown);
   }
@@ -153,7 +156,7 @@ class RowSelection extends HTMLElement {
     if (shown.textContent !== text) shown.textContent = text;
     const everything = this.querySelector("[data-select-everything]");
     everything.hidden = this.all && !this.besides.size;
-    everything.textContent = this.dataset.selectAll.replace("{n}", this.total?.toLocaleString(document.documentElement.lang) ?? "");
+    everything.textContent = this.dataset.selectAll.replace("{n}", this.total === null ? "" : digits(this.total));
   }
 
   follow() {
