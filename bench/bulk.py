@@ -135,6 +135,7 @@ def bulk(column: Any, topic: Any, *, review: str) -> dict[str, float]:
     run_jobs()
     done = time.perf_counter()
     started.refresh_from_db()
+    assert started.change is not None
     size = started.parts.aggregate(n=Sum(Length("data")))["n"]
     settle()
     undo_began = time.perf_counter()

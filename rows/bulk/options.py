@@ -55,7 +55,12 @@ class BulkOptions:
             if sentiment is not None and sentiment not in _SENTIMENTS:
                 raise ApplicationError(_("Sentiment must be -1, 0 or 1."), status=400)
             choices.append(TopicChoice(int(value), None if sentiment is None else _SENTIMENTS[sentiment]))
-        return cls(topics=tuple(choices), **modes)
+        return cls(
+            topics_mode=modes["topics_mode"],
+            topics=tuple(choices),
+            review=modes["review"],
+            highlight=modes["highlight"],
+        )
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> BulkOptions:

@@ -163,14 +163,14 @@ def _differs(column: Column, options: BulkOptions, *, star: bool) -> Q:
     if options.topics_mode in ("add", "replace"):
         for topic, sentiment in chosen:
             mood = {"sentiment__isnull": True} if sentiment is None else {"sentiment": sentiment}
-            any_of |= ~Exists(own.filter(topic=topic, **mood))
+            any_of |= Q(~Exists(own.filter(topic=topic, **mood)))
     if options.topics_mode == "replace":
         others = Topic.objects.filter(column=column, deleted_at=None).exclude(
             pk__in=[one.pk for one, _s in chosen]
         )
-        any_of |= Exists(own.filter(topic__in=list(others.values_list("pk", flat=True))))
+        any_of |= Q(Exists(own.filter(topic__in=list(others.values_list("pk", flat=True)))))
     elif options.topics_mode == "remove":
-        any_of |= Exists(own.filter(topic__in=[one.pk for one, _s in chosen]))
+        any_of |= Q(Exists(own.filter(topic__in=[one.pk for one, _s in chosen])))
     if options.review != "keep":
         any_of |= Q(is_reviewed=options.review != "reviewed")
     condition = any_of & Q(is_empty=False)
