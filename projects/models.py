@@ -174,6 +174,7 @@ class JobKind(models.TextChoices):
     IMPORT = "import", "Import"
     EXPORT = "export", "Export"
     UPDATE = "update", "AI update"
+    BULK = "bulk", "Bulk action"
 
 
 class Job(models.Model):
@@ -234,6 +235,8 @@ class ChangeKind(models.TextChoices):
     REVIEW = "review", "Review"
     UNREVIEW = "unreview", "Review taken back"
     HIGHLIGHT = "highlight", "Highlight"
+    BULK = "bulk", "Many rows changed"
+    ROWS_DELETE = "rows_delete", "Rows deleted"
     TOPIC_CREATE = "topic_create", "Topic added"
     TOPIC_UPDATE = "topic_update", "Topic changed"
     TOPIC_DELETE = "topic_delete", "Topic deleted"

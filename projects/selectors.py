@@ -161,7 +161,7 @@ def column_list(*, project: Project) -> QuerySet[Column]:
 
 # --- acts and their undoing ------------------------------------------------------------------------
 # What analysts do; every other act (topics, settings, people) belongs to admins.
-_ANALYST_ACTS = frozenset({ChangeKind.REVIEW, ChangeKind.UNREVIEW, ChangeKind.HIGHLIGHT})
+_ANALYST_ACTS = frozenset({ChangeKind.REVIEW, ChangeKind.UNREVIEW, ChangeKind.HIGHLIGHT, ChangeKind.BULK})
 
 
 def may_undo(*, change: Change, role: Role, user: AnyUser) -> bool:

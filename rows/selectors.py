@@ -12,9 +12,10 @@ from django.core.cache import cache
 from django.db.models import Count, Prefetch, Q, QuerySet
 from django.http import Http404
 
-from projects.models import Change, Column, ColumnType
+from projects.models import Change, ChangeKind, Column, ColumnType
+from rows.bulk.packing import data_unpack, sums
 from rows.filters import RowFilter
-from rows.models import Assignment, Verbatim, has_deleted_rows
+from rows.models import Assignment, BulkAction, BulkPart, Verbatim, has_deleted_rows
 from topics.models import Topic
 
 PAGE_ROWS = 50
@@ -128,11 +129,28 @@ def other_cells(*, verbatim: Verbatim, columns: list[Column]) -> list[dict[str, 
 
 def verbatim_history(*, verbatim: Verbatim, limit: int = 20) -> list[Change]:
     """Return the acts of people on this verbatim and its duplicates, last first."""
-    return list(
-        Change.objects.filter(column=verbatim.column_id, subject_id=head_id(verbatim))
-        .select_related("user")
+    own = Change.objects.filter(column=verbatim.column_id, subject_id=head_id(verbatim)).select_related("user")
+    found = [*own.order_by("-id")[:limit], *bulk_changes(verbatim=verbatim)]
+    return sorted(found, key=lambda change: -change.pk)[:limit]
+
+
+def bulk_changes(*, verbatim: Verbatim, limit: int = 20) -> list[Change]:
+    """Return the bulk actions among the last of the column that changed this verbatim."""
+    last = (
+        BulkAction.objects.filter(column=verbatim.column_id, change__kind=ChangeKind.BULK)
+        .select_related("change__user")
         .order_by("-id")[:limit]
     )
+    by_id = {bulk.pk: bulk.change for bulk in last}
+    parts = BulkPart.objects.filter(bulk__in=by_id, first_id__lte=verbatim.pk, last_id__gte=verbatim.pk)
+    found = set()
+    for bulk_id, packed in parts.values_list("bulk", "data").iterator():
+        if bulk_id in found:
+            continue
+        data = data_unpack(packed)
+        if verbatim.pk in sums(data["ids"]) or verbatim.pk in sums(data["stars"]):
+            found.add(bulk_id)
+    return [change for pk in found if (change := by_id[pk]) is not None]
 
 
 def identical_numbers(*, verbatim: Verbatim, limit: int = 12) -> list[int]:

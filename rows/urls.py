@@ -1,6 +1,6 @@
 from django.urls import path
 
-from rows.views import browser, exports, focus, imports, options, sidebar
+from rows.views import browser, bulk, exports, focus, imports, options, sidebar
 
 app_name = "rows"
 
@@ -26,6 +26,11 @@ urlpatterns = [
         sidebar.verbatim_highlight,
         name="verbatim_highlight",
     ),
+    path("columns/<int:column_id>/bulk/", bulk.bulk_dialog, name="bulk_dialog"),
+    path("columns/<int:column_id>/bulk/count/", bulk.bulk_count, name="bulk_count"),
+    path("columns/<int:column_id>/bulk/preview/", bulk.bulk_preview, name="bulk_preview"),
+    path("columns/<int:column_id>/bulk/run/", bulk.bulk_run, name="bulk_run"),
+    path("columns/<int:column_id>/bulk/status/", bulk.bulk_status, name="bulk_status"),
     path("columns/<int:column_id>/focus/", focus.focus, name="focus"),
     path("columns/<int:column_id>/focus/review/", focus.focus_review, name="focus_review"),
     path("columns/<int:column_id>/focus/palette/", focus.palette, name="focus_palette"),

@@ -19,7 +19,7 @@ from projects.history import change_record, undoes
 from projects.models import Change, ChangeKind, Column
 from rows import hooks
 from rows.models import Assignment, AssignmentSource, Verbatim
-from rows.selectors import head_id
+from rows.selectors import bulk_changes, head_id
 from topicassign.errors import ApplicationError, StaleRevisionError
 from topics.models import OVERALL_CUT, Sentiment, Topic
 
@@ -117,7 +117,7 @@ def _decide(
             for row in Assignment.objects.filter(verbatim=target, topic__deleted_at=None).select_related("topic")
         ]
     else:
-        chosen = _checked(topics, column)
+        chosen = checked_choices(topics, column)
     sentiment = _sentiment_of(target.text, chosen)
     ids = [member.pk for member in group]
     if topics is not None:
@@ -167,7 +167,8 @@ def column_reviewed(column: Column, *, n_reviews: int) -> None:
     column.last_edited_at = now
 
 
-def _checked(topics: list[TopicChoice], column: Column) -> list[tuple[Topic, int | None]]:
+def checked_choices(topics: list[TopicChoice], column: Column) -> list[tuple[Topic, int | None]]:
+    """Return the topics with the sentiment each will have. Raises ApplicationError as `verbatim_review` says."""
     known = {
         topic.pk: topic
         for topic in Topic.objects.filter(
@@ -312,7 +313,8 @@ def _undo_review(change: Change, user: Any) -> None:
         pk__gt=change.pk,
         undone_at=None,
     )
-    if later.exists():
+    later_bulk = any(one.pk > change.pk and one.undone_at is None for one in bulk_changes(verbatim=verbatim))
+    if later_bulk or later.exists():
         raise ApplicationError("This row was changed again since; undo the later change first.", status=409)
     live_topics = set(Topic.objects.filter(column=change.column_id, deleted_at=None).values_list("pk", flat=True))
     for state in change.inverse["states"]:

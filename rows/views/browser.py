@@ -115,6 +115,7 @@ def browser(request: HttpRequest, column_id: int) -> HttpResponse:
         shown = set(get_options(request, column).shown)
         context |= {
             "filter_topics": topics,
+            "may_edit_topics": may_edit_topics(column),
             "sorts": list(SORTS.values()),
             "other_columns": [(other, other.pk in shown) for other in others],
         }
@@ -123,7 +124,6 @@ def browser(request: HttpRequest, column_id: int) -> HttpResponse:
     context |= {
         "project": column.project,
         "text_columns": list(column.project.columns.filter(type=ColumnType.TEXT_TO_ANALYZE)),
-        "may_edit_topics": may_edit_topics(column),
     }
     return _as_fragment(render(request, "rows/browser.html", context))
 

@@ -25,6 +25,7 @@ from rows.selectors import (
     verbatim_history,
 )
 from rows.services import reviews
+from rows.services.bulk import bulk_active
 from rows.views.browser import cell_text, may_edit_topics, may_write
 from topicassign.errors import ApplicationError, StaleRevisionError
 
@@ -222,11 +223,18 @@ def verbatim_highlight(request: HttpRequest, column_id: int, verbatim_id: int) -
 def undo_last(request: HttpRequest, column_id: int) -> HttpResponse:
     """Take back the last act of this person in this column."""
     column = get_column_for_write(request.user, column_id)
+    active = bulk_active(column)
+    if active is not None and active.user_id == request.user.pk:  # what is meant is that, not the act before it
+        raise ApplicationError(
+            "Your bulk action is still on its way. Cancel it, or undo it when it is done.",
+            status=409,
+            code="bulk_active",
+        )
     change = last_change(column=column, user=request.user)
     if change is None:
         raise ApplicationError("There is nothing of yours left to undo here.", status=409, code="nothing_to_undo")
-    change_undo(change=change, user=request.user)
-    response = render(request, "components/toast_oob.html", {"text": f"Undone: {change.summary}"})
+    undoing = change_undo(change=change, user=request.user)
+    response = render(request, "components/toast_oob.html", {"text": undoing.summary})
     if change.kind in (ChangeKind.REVIEW, ChangeKind.UNREVIEW, ChangeKind.HIGHLIGHT):
         return trigger(response, **row_events(list(change.ids), "undo"))
-    return trigger(response, rows_changed={}, topics_changed={}, ai_changed={})
+    return trigger(response, rows_changed={}, topics_changed={}, ai_changed={}, bulk_changed={})

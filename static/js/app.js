@@ -16,6 +16,8 @@ import "./shortcuts-sheet.js";
 const PARTS = [
   ["[data-chart-download]", () => import("./chart-download.js")],
   ["[data-copy], [data-copy-from]", () => import("./clipboard.js")],
+  ["bulk-form", () => import("./bulk-form.js")],
+  ["row-selection", () => import("./row-select.js")],
   ["tab-list, [data-toggle-rows]", () => import("./row-toggle.js")],
   ["file-drop", () => import("./file-drop.js")],
   ["filter-bar", () => import("./filter-bar.js")],
