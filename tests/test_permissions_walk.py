@@ -110,6 +110,7 @@ RULES: dict[str, Rule] = {
     "rows:focus_palette": Rule(ANALYST),
     "rows:focus_review": Rule(None, ANALYST),
     "rows:focus_undo": Rule(None, ANALYST),
+    "rows:focus_release": Rule(None, ANALYST),
     # imports: an upload belongs to the person who made it
     "rows:import_upload": Rule(SIGNED_IN, SIGNED_IN),
     "rows:import_organise": Rule(OWNER, OWNER, hidden=True),
