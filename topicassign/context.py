@@ -1,6 +1,10 @@
 from typing import Any
 
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from projects.selectors import shortcuts_of
 
 
 def ui(request: HttpRequest) -> dict[str, Any]:
@@ -8,5 +12,6 @@ def ui(request: HttpRequest) -> dict[str, Any]:
     theme = request.COOKIES.get("theme", "auto")
     return {
         "theme": theme if theme in {"light", "dark"} else "auto",
+        "shortcuts": SimpleLazyObject(lambda: shortcuts_of(getattr(request, "user", AnonymousUser()))),  # only whole pages ask for it
         "request_id": getattr(request, "id", ""),
     }

@@ -23,7 +23,7 @@ class TopicEditor extends HTMLElement {
   }
 
   get picker() {
-    return this.querySelector("topic-picker");
+    return this.querySelector("topic-picker, topic-palette");
   }
 
   line(id) {
