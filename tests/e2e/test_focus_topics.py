@@ -126,9 +126,7 @@ def test_a_face_in_the_list_picks_with_that_sentiment(focus):
 
 
 def test_300_topics_are_accessible_and_light(focus):
-    size = focus.page.evaluate(
-        "async () => (await (await fetch(location.href)).blob()).size"
-    )
+    size = focus.page.evaluate("async () => (await (await fetch(location.href)).blob()).size")
     assert size < 600_000
     focus.page.keyboard.type("de")
     focus.assert_accessible()
