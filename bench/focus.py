@@ -3,10 +3,11 @@
     python bench/focus.py                      (sample project, PostgreSQL, gunicorn, a worker, AI updates on)
     python bench/focus.py --reviews 200 --database sqlite --pace typist
 
-A script drives Chromium with the timing of a person: they look at the card, then press keys one by one, each at
-its own distance. Most rows are confirmed as proposed; others get a topic toggled, a sentiment changed, a topic found
-by two letters, are skipped, or are taken back. The waits of the person (Enter to the next card on the screen) are
-taken in the page; what the server worked is its processor time, and the time its answers took is told beside.
+A script drives Chromium with the timing of a person: they look at the card, then press keys one by one, each
+at its own distance. Most rows are confirmed as proposed; others get a topic toggled, a sentiment changed, a
+topic found by two letters, are skipped, or are taken back. The waits of the person (Enter to the next card on
+the screen) are taken in the page; what the server worked is its processor time, and the time its answers took is
+told beside.
 
 Paces: reader (reads at 5 words a second, decides in 0.6 s), skimmer (twice as fast), typist (does not read: how
 fast keys can be pressed at all).
@@ -120,8 +121,8 @@ def drive(site: Site, web: Any, options: argparse.Namespace) -> dict[str, Any]:
         page = browser.new_page(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
         page.set_default_timeout(60_000)
         page.goto(f"{site.url}/login/")
-        page.get_by_label("Username").fill(login["username"])
-        page.get_by_label("Password", exact=True).fill(login["password"])
+        page.fill("input[name=username]", login["username"])
+        page.fill("input[name=password]", login["password"])
         page.keyboard.press("Enter")
         page.wait_for_url(f"{site.url}/")
         for name in options.pace:

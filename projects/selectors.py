@@ -402,5 +402,5 @@ def shortcuts_of(user: AnyUser) -> str:
     """Return "on" or "off": whether keys without Ctrl or Cmd do something for this person; "" without one."""
     if not user.is_authenticated:
         return ""
-    kept = Preference.objects.filter(user=user).values_list("single_key_shortcuts", flat=True).first()
+    kept = Preference.objects.filter(user_id=user.pk).values_list("single_key_shortcuts", flat=True).first()
     return "off" if kept is False else "on"

@@ -265,6 +265,7 @@ class FocusCard extends HTMLElement {
   /** There is no card left: say why. */
   finish() {
     this.card.replaceChildren(this.deck.end);
+    this.editor.paint();
     this.card.removeAttribute("aria-busy");
     this.keys.forget();
     this.card.querySelector("h2")?.focus({ preventScroll: true });
@@ -282,6 +283,7 @@ class FocusCard extends HTMLElement {
     if (this.current) return;
     this.keys.forget();
     this.card.replaceChildren(document.querySelector("template[data-hold]").content.cloneNode(true));
+    this.editor.paint();
     this.card.removeAttribute("aria-busy");
     announce(this.say("Held"));
   }

@@ -261,12 +261,14 @@ def test_f_opens_focus_mode_from_the_view(focus, column_url):
     card(page, 1)
 
 
-def test_the_next_card_is_there_within_100_ms(focus):
-    """Median over twelve cards, server and browser on one machine; generous for a loaded one."""
+def test_the_next_card_is_there_within_100_ms_of_a_slow_server(focus):
+    """Enter to the next card on the page; the server takes half a second for everything."""
     page = focus.page
+    page.route("**/focus/**", lambda route: (time.sleep(0.5), route.continue_()))
     times = []
-    for number in range(1, 13):
+    for number in range(1, 9):
         card(page, number)
+        held_ready(page)
         times.append(
             page.evaluate(
                 """() => new Promise(done => {
@@ -278,4 +280,4 @@ def test_the_next_card_is_there_within_100_ms(focus):
                 })"""
             )
         )
-    assert sorted(times)[len(times) // 2] < 250, times
+    assert sorted(times)[len(times) // 2] < 100, times
