@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+from django.core.cache import cache
 
 from projects.models import Column, Project
 from rows import hooks as row_hooks
@@ -26,6 +27,7 @@ def connect() -> None:
     row_hooks.proposals.register(_proposals)
     row_hooks.review_order.register(_review_order)
     row_hooks.ai_versions.register(_ai_versions)
+    row_hooks.learning_state.register(_learning_state)
     topic_hooks.topics_changed.register(services.after_topic_change)
 
 
@@ -58,6 +60,20 @@ def _review_order(column: Column) -> list[int]:
 
 def _ai_versions(column: Column) -> list[tuple[datetime, int]]:
     return list(column.versions.exclude(state="trained").order_by("-number").values_list("created_at", "number"))
+
+
+def _learning_state(column: Column) -> dict[str, Any]:
+    from finetune.selectors import score_history, version_deployed
+
+    version = version_deployed(column)
+    if version is None:
+        return {"version": 0, "scores": [], "measured": None}
+    key = f"column:{column.pk}:learning:{version.pk}"
+    scores = cache.get(key)
+    if scores is None:
+        scores = [(n_reviewed, score) for _, n_reviewed, score in score_history(column)]
+        cache.set(key, scores, 600)
+    return {"version": version.number, "scores": scores, "measured": version.metrics.get("measured")}
 
 
 def _near_identical(column: Column, verbatim_id: int, candidate_ids: Sequence[int]) -> set[int]:

@@ -27,7 +27,6 @@ const PARTS = [
   ["[data-keep-place]", () => import("./keep-place.js")],
   ["#ai-status", () => import("./live-poll.js")],
   ["row-feed", () => import("./row-feed.js")],
-  [".chunk__rows", () => import("./calm-rows.js")],
   ["[data-rows-links]", () => import("./rows-links.js")],
   ["[data-bars]", () => import("./bar-keys.js")],
   ["side-panel", () => import("./side-panel.js")],
@@ -35,6 +34,7 @@ const PARTS = [
   ["topic-board", () => import("./topic-board.js")],
   ["topic-editor", () => import("./topic-editor.js")],
   ["topic-form", () => import("./topic-form.js")],
+  ["topic-palette", () => import("./topic-palette.js")],
   ["topic-picker", () => import("./topic-picker.js")],
   ["undo-keys", () => import("./undo-keys.js")],
 ];

@@ -2,12 +2,16 @@
 // sent again by itself. The person sees how many wait; the page never pretends that they are saved.
 // <form hx-post="…" data-queue="Row 12"> … </form>
 //
+// Focus mode sends all its reviews this way: `post()` keeps the review first and then sends it, so that closing the
+// page in between loses nothing. The banner appears only when one did not get through.
+//
 // Each entry keeps the revision it was based on (a form field), so a review sent late cannot overwrite
 // somebody else's: the server answers 409 with both versions, and the entry waits until the person has chosen.
 // A row has one entry: a review is the whole decision about it, so the last one counts. A row that the server cannot
 // save holds up no other.
 // Entries belong to the person who made them; somebody else who signs in on this computer never sends them.
-// Events on body: "reviews-queued" after keeping one, "reviews-saved" {count} when entries got through.
+// Events on body: "reviews-queued" after keeping one, "reviews-saved" {count} when entries got through that had
+// to wait, "review-answer" {entry, outcome, html} for each, "reviews-idle" {state} when there is nothing to send for now.
 
 import { announceNew, showSignedOut } from "./htmx-config.js";
 import { banner, csrfToken, isSignedOut, meta, toast } from "./page.js";
@@ -17,6 +21,8 @@ const RETRY_S = [2, 4, 8, 15, 30];
 let attempts = 0;
 let timer = 0;
 let sending = false;
+let inFlight = null;
+let enrich = (entry) => entry.body;
 
 function read() {
   try {
@@ -36,19 +42,28 @@ export function queued() {
   return read();
 }
 
+/** `make(entry)` returns the body that is really sent: what the page knows at that moment, not when it was kept. */
+export function enrichWith(make) {
+  enrich = make;
+}
+
+const isOpen = (entry) => !entry.stale;
+
 function show(state = "") {
   const entries = read();
-  const stale = entries.find((entry) => entry.stale);
-  banner("stale", stale ? `“${stale.label}”: somebody else changed this row meanwhile. Your version waits in this browser.` : "", {
+  const stale = entries.filter((entry) => entry.stale);
+  const more = stale.length > 1 ? ` (and ${stale.length - 1} more)` : "";
+  banner("stale", stale.length ? `“${stale[0].label}”: somebody else changed this row meanwhile. Your version waits in this browser${more}.` : "", {
     kind: "warning",
-    action: stale && { label: "Compare both versions", onClick: () => compare(stale) },
+    action: stale.length ? { label: "Compare both versions", onClick: () => compare(stale[0]) } : null,
   });
-  const waiting = entries.filter((entry) => !entry.stale);
-  const count = waiting.length;
-  if (!count) return banner("queue", "");
-  const what = count === 1 ? `“${waiting[0].label}” is not saved yet` : `${count} reviews are not saved yet`;
+  // What is being sent for the first time needs no words.
+  const failed = entries.some((entry) => isOpen(entry) && entry.tries);
+  const open = entries.filter((entry) => isOpen(entry));
+  if (!failed) return banner("queue", "");
+  const what = open.length === 1 ? `“${open[0].label}” is not saved yet` : `${open.length} reviews are not saved yet`;
   const then = state === "signed-out" ? "sign in to save." : "trying again.";
-  const reference = waiting.find((entry) => entry.reference)?.reference;
+  const reference = open.find((entry) => entry.reference)?.reference;
   const why = reference ? ` Something went wrong on the server (reference ${reference}).` : "";
   banner("queue", `${what}: kept in this browser, ${then}${why}`, {
     kind: "warning",
@@ -62,28 +77,59 @@ function schedule() {
   attempts += 1;
 }
 
+function add(entry) {
+  const made = { id: crypto.randomUUID?.() ?? String(Date.now() + Math.random()), at: Date.now(), ...entry };
+  write([...read(), made]);
+  return made.id;
+}
+
 /** The row that an entry is about: in its address, or in a field (focus mode has one address for all rows). */
 function rowOf(url, body) {
   return new URLSearchParams(body).get("verbatim") ?? /\/rows\/(\d+)\//.exec(url)?.[1] ?? "";
 }
 
+/** Keep a review that could not be sent. */
 export function keep({ url, verb, body, label, reference = "" }) {
   const row = rowOf(url, body);
   const earlier = read().find((entry) => entry.row === row && row);
   // "As shown" says nothing about topics: where topics wait already, those are what was meant.
   if (!earlier || !new URLSearchParams(body).has("as_shown")) {
-    const id = crypto.randomUUID?.() ?? String(Date.now() + Math.random());
-    write([...read().filter((entry) => entry !== earlier && entry.id !== earlier?.id), { id, row, url, verb, body, label, reference, at: Date.now() }]);
+    if (earlier) drop(earlier.id);
+    add({ row, url, verb, body, label, reference, tries: 1 });
   }
   document.body.dispatchEvent(new CustomEvent("reviews-queued"));
   schedule();
 }
 
+/** Keep a review and send it: returns its id. The server must take the same one twice for one. */
+export function post({ url, body, label, verbatim }) {
+  const id = add({ row: String(verbatim), url, verb: "post", body, label, verbatim, twice: true, tries: 0 });
+  flush();
+  return id;
+}
+
+/** Take a review out that was never sent; false where the server may know it already. */
+export function takeBack(id) {
+  const entry = read().find((one) => one.id === id);
+  if (!entry || entry.tries || inFlight === id) return false;
+  drop(id);
+  return true;
+}
+
+function drop(id) {
+  write(read().filter((other) => other.id !== id));
+}
+
+function change(id, values) {
+  write(read().map((entry) => (entry.id === id ? { ...entry, ...values } : entry)));
+}
+
 async function send(entry) {
   const response = await fetch(entry.url, {
     method: entry.verb.toUpperCase(),
-    body: entry.body,
+    body: entry.twice ? enrich(entry) : entry.body,
     credentials: "same-origin",
+    keepalive: true,
     headers: {
       "Content-Type": "application/x-www-form-urlencoded",
       "X-CSRFToken": csrfToken(),
@@ -91,67 +137,80 @@ async function send(entry) {
       "HX-Request": "true",
     },
   });
-  if (isSignedOut(response.status, response.url)) return "signed-out";
-  if (response.status >= 500) {
-    entry.reference = response.headers.get("X-Request-ID") ?? "";
-    return "broken";
-  }
-  if (response.ok) return "saved";
-  if (response.status !== 409) return "refused";
-  if (response.headers.get("HX-Retarget") !== "#dialog") return "unseen";
-  entry.versions = await response.text();
-  return "stale";
+  if (isSignedOut(response.status, response.url)) return { outcome: "signed-out" };
+  if (response.status === 429) return { outcome: "later" };
+  if (response.status >= 500) return { outcome: "broken", reference: response.headers.get("X-Request-ID") ?? "" };
+  const html = await response.text();
+  if (response.ok) return { outcome: "saved", html };
+  if (response.status !== 409) return { outcome: "refused", html };
+  return { outcome: response.headers.get("HX-Retarget") === "#dialog" ? "stale" : "unseen", html };
 }
 
 /** Show both versions of a row; the entry is done with when one is chosen. */
 async function compare(entry) {
-  const outcome = await send(entry).catch(() => "later");
+  const { outcome, html } = await send(entry).catch(() => ({ outcome: "later" }));
   if (outcome === "signed-out") return showSignedOut();
   if (outcome === "later" || outcome === "broken") return toast("The server does not answer. Try again in a moment.", { kind: "error" });
-  if (outcome !== "stale") return drop(entry); // settled meanwhile: saved, or the row is gone
+  if (outcome !== "stale") return drop(entry.id); // settled meanwhile: saved, or the row is gone
   const slot = document.getElementById("dialog");
-  slot.innerHTML = entry.versions;
-  slot.querySelector("[data-keep-theirs]")?.addEventListener("click", () => drop(entry));
+  slot.innerHTML = html;
+  slot.querySelector("[data-keep-theirs]")?.addEventListener("click", () => drop(entry.id));
   // Should it fail on its way, it is kept anew.
-  slot.querySelector("form")?.addEventListener("submit", () => drop(entry));
+  slot.querySelector("form")?.addEventListener("submit", () => drop(entry.id));
   announceNew(slot);
 }
 
-function drop(entry) {
-  write(read().filter((other) => other.id !== entry.id));
+/** What the server said about a refused review, in its own words. */
+function reason(html) {
+  const said = new DOMParser().parseFromString(html ?? "", "text/html").querySelector(".toast__text");
+  return said?.textContent.trim() || "the server did not accept this review. Open the row and look at it again.";
 }
 
-/** Send all waiting entries in order. Only one tab does it at a time. */
+function settle(entry, outcome, html) {
+  if (outcome === "stale") return change(entry.id, { stale: true });
+  drop(entry.id);
+  if (outcome === "unseen")
+    toast(`${entry.label}: its topics changed meanwhile, so they were not confirmed unseen. Look at them again.`, { kind: "error", stay: true });
+  if (outcome === "refused") toast(`${entry.label}: ${reason(html)}`, { kind: "error", stay: true });
+}
+
+function nextOpen(after = new Set()) {
+  return read().find((entry) => isOpen(entry) && !after.has(entry.id));
+}
+
+/** Send all waiting entries in order, also those added meanwhile. Only one tab does it at a time. */
 export async function flush() {
   clearTimeout(timer);
-  if (sending || !read().some((entry) => !entry.stale) || !meta("user-id")) return;
+  if (sending || !nextOpen() || !meta("user-id")) return;
   sending = true;
-  let saved = 0;
+  let waited = 0;
   let state = "";
   const work = async () => {
-    for (const entry of read().filter((one) => !one.stale)) {
-      let outcome;
+    const broken = new Set();
+    for (let entry = nextOpen(); entry; entry = nextOpen(broken)) {
+      let answer;
+      inFlight = entry.id;
       try {
-        outcome = await send(entry);
+        answer = await send(entry);
       } catch {
-        outcome = "later";
+        answer = { outcome: "later" };
+      }
+      inFlight = null;
+      const { outcome, html, reference } = answer;
+      if (outcome === "broken") {
+        broken.add(entry.id);
+        change(entry.id, { tries: (entry.tries ?? 0) + 1, reference });
+        state = "later";
+        continue;
       }
       if (outcome === "later" || outcome === "signed-out") {
+        change(entry.id, { tries: (entry.tries ?? 0) + 1 });
         state = outcome;
         break;
       }
-      if (outcome === "stale" || outcome === "broken") {
-        if (outcome === "broken") state = "later";
-        const { reference } = entry;
-        write(read().map((other) => (other.id === entry.id ? { ...other, reference, stale: outcome === "stale" } : other)));
-        continue;
-      }
-      drop(entry);
-      if (outcome === "saved") saved += 1;
-      if (outcome === "unseen")
-        toast(`${entry.label}: its topics changed meanwhile, so they were not confirmed unseen. Look at them again.`, { kind: "error", stay: true });
-      if (outcome === "refused")
-        toast(`${entry.label}: the server did not accept this review. Open the row and look at it again.`, { kind: "error", stay: true });
+      settle(entry, outcome, html);
+      if (outcome === "saved" && (entry.tries ?? 1)) waited += 1;
+      document.body.dispatchEvent(new CustomEvent("review-answer", { detail: { entry, outcome, html } }));
     }
   };
   try {
@@ -163,12 +222,14 @@ export async function flush() {
   show(state);
   if (state === "signed-out") showSignedOut();
   if (state === "later") schedule();
-  if (saved) {
-    attempts = 0;
+  else attempts = 0;
+  if (waited) {
     banner("connection", "");
-    toast(saved === 1 ? "The waiting review is saved." : `${saved} waiting reviews are saved.`, { kind: "success" });
-    document.body.dispatchEvent(new CustomEvent("reviews-saved", { detail: { count: saved } }));
+    toast(waited === 1 ? "The waiting review is saved." : `${waited} waiting reviews are saved.`, { kind: "success" });
+    document.body.dispatchEvent(new CustomEvent("reviews-saved", { detail: { count: waited } }));
   }
+  if (!state && nextOpen()) return flush(); // added after the last look
+  document.body.dispatchEvent(new CustomEvent("reviews-idle", { detail: { state } }));
 }
 
 document.body.addEventListener("request-failed", (event) => {
@@ -184,9 +245,15 @@ document.body.addEventListener("request-failed", (event) => {
 });
 
 window.addEventListener("online", () => flush());
+// Another tab sent what this one waits for, or keeps something itself.
+window.addEventListener("storage", (event) => {
+  if (event.key !== STORE) return;
+  show();
+  if (!nextOpen()) document.body.dispatchEvent(new CustomEvent("reviews-idle", { detail: { state: "" } }));
+});
 document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && flush());
 window.addEventListener("beforeunload", (event) => {
-  if (sending) event.preventDefault();
+  if (sending && read().some((entry) => !entry.twice)) event.preventDefault();
 });
 show();
 flush();
