@@ -159,7 +159,7 @@ class RowFeed extends HTMLElement {
   onClick(event) {
     const row = event.target.closest("[data-row]");
     if (!row || event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey) return;
-    const link = event.target.closest("[data-open]");
+    const link = event.target.closest("a[data-open]"); // the feed itself notes the open row in data-open
     if (link) event.preventDefault();
     else if (event.target.closest("a, button, input, label, select")) return;
     else if (String(getSelection()).length && getSelection().containsNode(row, true)) return;
