@@ -49,7 +49,7 @@ def view_options(request: HttpRequest, column_id: int) -> HttpResponse:
         raise ApplicationError(_("Show at most %(n)d other columns under a text.") % {"n": SHOWN_COLUMNS})
     was_grouped = get_options(request, column).is_grouped
     saved, _created = ViewOptions.objects.update_or_create(
-        user_id=request.user.pk,
+        user_id=request.user.pk,  # type: ignore[misc]
         column=column,
         defaults={"shown": ids, "is_grouped": request.POST.get("is_grouped") == "yes"},
     )

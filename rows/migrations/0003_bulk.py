@@ -8,8 +8,8 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("projects", "0030_bulk_kinds"),
-        ("rows", "0001_initial"),
+        ("projects", "0002_bulk_kinds"),
+        ("rows", "0002_view_options"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
