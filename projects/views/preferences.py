@@ -16,8 +16,7 @@ def shortcuts(request: HttpRequest) -> HttpResponse:
     on = request.POST.get("on", "")
     if on not in {"0", "1"}:
         raise ApplicationError(_("Shortcuts are switched on with 1 or off with 0."), status=400)
-    Preference.objects.update_or_create(
-        user_id=request.user.pk,  # type: ignore[misc]  (signed in: every page but the sign-in asks for it)
-        defaults={"single_key_shortcuts": on == "1"},
+    Preference.objects.update_or_create(  # type: ignore[misc]
+        user_id=request.user.pk, defaults={"single_key_shortcuts": on == "1"}
     )
     return HttpResponse(status=204)

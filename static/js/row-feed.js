@@ -20,7 +20,7 @@ import { FeedWindow, idsOf } from "./feed-window.js";
 import { isTyping, shortcutsOn } from "./page.js";
 
 const MOST_IDS = 100; // the server answers no more at a time
-const OWN_ATTRIBUTES = ["data-current", "data-with", "aria-posinset", "aria-setsize"];
+const OWN_ATTRIBUTES = ["data-current", "data-picked", "data-with", "aria-posinset", "aria-setsize"];
 let isFirst = true;
 
 class RowFeed extends HTMLElement {

@@ -9,6 +9,7 @@
 // Keys on a row: Space, Shift+arrows, Ctrl/Cmd+A, Escape, B. With the mouse: Shift+click selects what lies between.
 // The set lives here, not in the page: rows far off the screen are not in the page.
 
+import { idsOf } from "./feed-window.js";
 import { onAfterRequest, onSettled } from "./htmx-config.js";
 import { announce, isTyping, shortcutsOn, toast } from "./page.js";
 
@@ -51,11 +52,11 @@ class RowSelection extends HTMLElement {
     return document.querySelector("row-feed");
   }
 
-  /** Ids in the order of the list; chunks far off the screen know theirs by their address. */
+  /** Ids in the order of the list; chunks far off the screen know theirs. */
   get order() {
     return [...(this.feed?.querySelectorAll("[data-chunk]") ?? [])].flatMap((chunk) => {
       const rows = [...chunk.querySelectorAll("[data-row]")].map((row) => row.dataset.row);
-      return rows.length ? rows : (new URLSearchParams(chunk.getAttribute("hx-get")?.split("?")[1]).get("ids") ?? "").split(",").filter(Boolean);
+      return rows.length ? rows : idsOf(chunk);
     });
   }
 
