@@ -63,17 +63,21 @@ def _ai_versions(column: Column) -> list[tuple[datetime, int]]:
 
 
 def _learning_state(column: Column) -> dict[str, Any]:
-    from finetune.selectors import score_history, version_deployed
+    from finetune.models import VersionState
+    from finetune.selectors import score_history
 
-    version = version_deployed(column)
+    # Not the whole version: its metrics hold the plan of the queue, which is long.
+    deployed = column.versions.filter(state=VersionState.DEPLOYED)
+    version = deployed.values_list("pk", "number", "metrics__measured").first()
     if version is None:
         return {"version": 0, "scores": [], "measured": None}
-    key = f"column:{column.pk}:learning:{version.pk}"
+    pk, number, measured = version
+    key = f"column:{column.pk}:learning:{pk}"
     scores = cache.get(key)
     if scores is None:
         scores = [(n_reviewed, score) for _, n_reviewed, score in score_history(column)]
         cache.set(key, scores, 600)
-    return {"version": version.number, "scores": scores, "measured": version.metrics.get("measured")}
+    return {"version": number, "scores": scores, "measured": measured}
 
 
 def _near_identical(column: Column, verbatim_id: int, candidate_ids: Sequence[int]) -> set[int]:

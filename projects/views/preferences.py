@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
@@ -16,7 +18,6 @@ def shortcuts(request: HttpRequest) -> HttpResponse:
     on = request.POST.get("on", "")
     if on not in {"0", "1"}:
         raise ApplicationError(_("Shortcuts are switched on with 1 or off with 0."), status=400)
-    Preference.objects.update_or_create(  # type: ignore[misc]
-        user_id=request.user.pk, defaults={"single_key_shortcuts": on == "1"}
-    )
+    person: Any = request.user  # signed in: the site lets nobody else in
+    Preference.objects.update_or_create(user=person, defaults={"single_key_shortcuts": on == "1"})
     return HttpResponse(status=204)
