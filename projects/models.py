@@ -174,6 +174,8 @@ class JobKind(models.TextChoices):
     IMPORT = "import", "Import"
     EXPORT = "export", "Export"
     UPDATE = "update", "AI update"
+    INDEX = "index", "Index for filters"
+    MEANING = "meaning", "Search by meaning"
 
 
 class Job(models.Model):

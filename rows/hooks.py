@@ -1,3 +1,10 @@
+"""What apps on the right are told, and asked, about rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
 from topicassign.hooks import Hook
 
 # reviews_changed(column, user): a review was saved, taken back or changed.
@@ -15,3 +22,17 @@ proposals = Hook("proposals")
 # review_order(column) -> ids of the verbatims whose review would teach most, best first; what was reviewed since
 # may be among them.
 review_order = Hook("review_order")
+
+
+@dataclass(frozen=True)
+class MeaningAnswer:
+    """What a search by meaning found: ids of verbatims, most similar first, or why there is no answer (yet)."""
+
+    state: Literal["ready", "working", "failed"]
+    ids: tuple[int, ...] = ()
+    message: str = ""
+
+
+# meaning_search(column, text) -> MeaningAnswer. Called by page requests: it never loads the encoder, and it
+# waits a moment at most.
+meaning_search = Hook("meaning_search")

@@ -5,9 +5,12 @@ from __future__ import annotations
 from projects.jobs import job_handler
 from projects.models import JobKind
 from projects.tasks import chore
+from rows import indexing
 from rows.services import exports, import_job, imports
 
 job_handler(JobKind.IMPORT, clean_up=import_job.import_clean_up)(import_job.import_run)
 job_handler(JobKind.EXPORT, clean_up=exports.export_clean_up)(exports.export_run)
+job_handler(JobKind.INDEX)(indexing.index_run)
+chore(indexing.index_missing)
 chore(imports.uploads_purge)
 chore(exports.exports_purge)

@@ -79,7 +79,7 @@ def row_context(
         "row_filter": row_filter,
         "verbatim_base": verbatim_base(column),
         "may_write": may_write(column),
-        "grouped": row_filter.grouped,
+        "grouped": row_filter.is_grouped,
     }
 
 
@@ -172,7 +172,7 @@ def count(request: HttpRequest, column_id: int) -> HttpResponse:
         "rows/_count.html",
         {
             "n_rows": cached_by_revision(column, name, counted),
-            "grouped": row_filter.grouped,
+            "grouped": row_filter.is_grouped,
             "is_active": row_filter.is_active,
         },
     )
