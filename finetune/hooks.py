@@ -24,6 +24,8 @@ def connect() -> None:
     row_hooks.near_identical.register(_near_identical)
     row_hooks.proposals.register(_proposals)
     row_hooks.review_order.register(_review_order)
+    row_hooks.meaning_search.register(_meaning_search)
+    row_hooks.meaning_prepare.register(_meaning_prepare)
     topic_hooks.topics_changed.register(services.after_topic_change)
 
 
@@ -52,6 +54,18 @@ def _review_order(column: Column) -> list[int]:
 
     version = version_deployed(column)
     return version.metrics.get("queue", []) if version is not None else []
+
+
+def _meaning_search(column: Column, text: str) -> row_hooks.MeaningAnswer:
+    from finetune.meaning import meaning_answer
+
+    return meaning_answer(column=column, text=text)
+
+
+def _meaning_prepare(column: Column, text: str) -> None:
+    from finetune.meaning import meaning_prepare
+
+    meaning_prepare(column=column, text=text)
 
 
 def _near_identical(column: Column, verbatim_id: int, candidate_ids: Sequence[int]) -> set[int]:

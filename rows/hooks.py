@@ -36,3 +36,6 @@ class MeaningAnswer:
 # meaning_search(column, text) -> MeaningAnswer. Called by page requests: it never loads the encoder, and it
 # waits a moment at most.
 meaning_search = Hook("meaning_search")
+# meaning_prepare(column, text): answer it now, in this process. For workers and commands only: it loads the
+# encoder.
+meaning_prepare = Hook("meaning_prepare")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Case, F, FloatField, Q, QuerySet, Value, When
+from django.db.models import Case, F, FloatField, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Length, Lower, NullIf
 
 from projects.models import Column, ColumnType
@@ -99,7 +99,8 @@ def _with_cell(query: QuerySet[Verbatim], column: Column) -> QuerySet[Verbatim]:
         )
         return query.annotate(sort_value=yes_no)
     text: Any = CellText(column.ref)
-    return query.annotate(sort_value=NullIf(Lower(text) if column.type == ColumnType.TEXT else text, Value("")))
+    folded = Lower(text) if column.type == ColumnType.TEXT else text
+    return query.annotate(sort_value=NullIf(folded, Value(""), output_field=TextField()))
 
 
 def _similar_page(

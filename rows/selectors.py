@@ -133,7 +133,7 @@ def topic_counts(*, column: Column, row_filter: RowFilter | None = None) -> dict
             cache.set(_last_counts_key(column), counts, 24 * 3600)
         return counts
 
-    name = "topic_counts:" + (row_filter.query_string() if row_filter and row_filter.is_active else "")
+    name = "topic_counts:" + (row_filter.cache_name() if row_filter else "")
     return cached_by_revision(column, name, count)
 
 
@@ -164,7 +164,7 @@ def row_counts(*, column: Column, row_filter: RowFilter | None = None) -> dict[s
         numbers["n_without_topic"] = numbers["n_rows"] - numbers["n_empty"] - numbers["n_with_topic"]
         return numbers
 
-    name = "row_counts:" + (row_filter.query_string() if row_filter and row_filter.is_active else "")
+    name = "row_counts:" + (row_filter.cache_name() if row_filter else "")
     return cached_by_revision(column, name, count)
 
 

@@ -5,6 +5,6 @@ the same rows everywhere.
 """
 
 from rows.filters.row_filter import RowFilter
-from rows.filters.sorting import SORTS, Sort, sort_find, sorts_for
+from rows.filters.sorting import SIMILARITY, SORTS, Sort, sort_find, sorts_for
 
-__all__ = ["SORTS", "RowFilter", "Sort", "sort_find", "sorts_for"]
+__all__ = ["SIMILARITY", "SORTS", "RowFilter", "Sort", "sort_find", "sorts_for"]

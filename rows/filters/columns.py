@@ -1,9 +1,9 @@
 """Conditions on the other columns of the table, by type.
 
 In the query string a condition on the column 12 is `c12.op` with the values `c12.a` and `c12.b`, or the
-options `c12.is`:
+options `c12.is`; the first operator of a type goes without saying:
 
-    c12.op=between&c12.a=3&c12.b=7      c12.is=North&c12.is=South      c12.op=last&c12.a=3&c12.b=months
+    c12.op=between&c12.a=3&c12.b=7      c12.is=North&c12.is=South      c12.op=last&c12.n=3&c12.unit=months
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ OPS: dict[str, dict[str, Any]] = {
 WITH_OPTIONS = (
     ColumnType.BOOLEAN, ColumnType.SINGLE_SELECT, ColumnType.LANGUAGE, ColumnType.MULTI_SELECT,
 )  # fmt: skip
-_NAME = re.compile(r"c(\d{1,18})\.(?:op|a|b|is)")
+PARTS = ("op", "a", "b", "n", "unit", "is")
+_NAME = re.compile(r"c(\d{1,18})\.(?:op|a|b|n|is)")
 
 
 def parse_number(text: str) -> float | None:
@@ -138,12 +139,13 @@ class ColumnCondition:
         options = tuple(
             dict.fromkeys(storable(value)[:TERM_CHARS] for value in data.getlist(f"{name}.is") if value != "")
         )
-        op = data.get(f"{name}.op") or ("any" if options else "")
+        op = data.get(f"{name}.op") or default_op(column)
         if op not in OPS[column.type]:
             return None
         if op in _BLANK_OPS:
             return cls(column, op)
-        first, second = storable(data.get(f"{name}.a", "")), storable(data.get(f"{name}.b", ""))
+        ends = ("n", "unit") if op == "last" else ("a", "b")
+        first, second = (storable(data.get(f"{name}.{end}", "")) for end in ends)
         values = _READERS[column.type](op, first, second, options[:MAX_OPTIONS])
         return cls(column, op, values) if values is not None else None
 
@@ -155,13 +157,19 @@ class ColumnCondition:
         if self.column.type in WITH_OPTIONS:
             options = ["yes" if value is True else "no" if value is False else value for value in self.values]
             pairs = [(f"{name}.is", option) for option in options]
-            return pairs if self.op == "any" else [(f"{name}.op", self.op), *pairs]
+            return [*self._op_pair(), *pairs]
         shown = [
             "" if value is None else number_text(value) if isinstance(value, float) else str(value)
             for value in self.values
         ]
-        values = [(f"{name}.{key}", text) for key, text in zip("ab", shown, strict=False) if text]
-        return [(f"{name}.op", self.op), *values]
+        ends = ("n", "unit") if self.op == "last" else ("a", "b")
+        return [
+            *self._op_pair(),
+            *((f"{name}.{end}", text) for end, text in zip(ends, shown, strict=False) if text),
+        ]
+
+    def _op_pair(self) -> list[tuple[str, str]]:
+        return [] if self.op == default_op(self.column) else [(f"c{self.column.pk}.op", self.op)]
 
     def describe(self) -> str:
         """Return the condition as its chip reads it."""
@@ -309,9 +317,19 @@ def _read_numbers(op: str, first: str, second: str, options: Sequence[str]) -> t
     return (low,) if low is not None else None
 
 
+def default_op(column: Column) -> str:
+    return next(iter(OPS[column.type]))
+
+
+def is_waiting(data: QueryDict, pk: int) -> bool:
+    """Say whether somebody has chosen an operator but no value yet: nothing to complain about."""
+    valued = any(value.strip() for part in ("a", "b", "n", "is") for value in data.getlist(f"c{pk}.{part}"))
+    return not valued and any(data.get(f"c{pk}.op") in ops for ops in OPS.values())
+
+
 def _read_days(op: str, first: str, second: str, options: Sequence[str]) -> tuple[Any, ...] | None:
     if op == "last":
-        return parse_rolling(first, second)
+        return parse_rolling(first, second or "days")
     start, end = parse_day(first), parse_day(second)
     broken = (start is None and first.strip()) or (end is None and second.strip())
     return None if broken or (start is None and end is None) else (start, end)

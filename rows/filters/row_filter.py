@@ -24,9 +24,11 @@ from projects.models import Column
 from rows import hooks
 from rows.filters import standard
 from rows.filters.columns import (
+    PARTS,
     ColumnCondition,
     column_ids,
     day_text,
+    is_waiting,
     parse_day,
     parse_rolling,
     range_text,
@@ -37,6 +39,7 @@ from rows.filters.sorting import SIMILARITY, SORTS, Sort, sort_find
 from rows.filters.standard import FLAGS, Lost
 from rows.models import AssignmentSource, Verbatim, indexed_columns
 from rows.text import storable
+from topicassign.errors import ApplicationError
 from topics.models import Category, Topic
 
 Pair = tuple[str, str]
@@ -190,13 +193,13 @@ class RowFilter:
             if condition is not None:
                 self.columns.append(condition)
                 continue
-            names = [f"c{pk}.{part}" for part in ("op", "a", "b", "is")]
+            names = [f"c{pk}.{part}" for part in PARTS]
             pairs = tuple(
                 (name, storable(value)[:80]) for name in names for value in data.getlist(name)[:20] if value
             )
             if pk not in there:
                 self.lost.append(Lost(pairs, _("A column that is no longer there")))
-            elif not (len(pairs) == 1 and pairs[0][0].endswith(".op")):  # an operator waits for its value
+            elif not is_waiting(data, pk):
                 text = _("%(column)s: not understood, left out") % {"column": there[pk].name}
                 self.lost.append(Lost(pairs, text))
         if not key or key == SIMILARITY.key:
@@ -359,6 +362,35 @@ class RowFilter:
         missing = hooks.MeaningAnswer("failed", message=_("Search by meaning is not available here."))
         answer: hooks.MeaningAnswer = hooks.meaning_search.first(missing, column=self.column, text=self.meaning)
         return answer
+
+    def prepare(self) -> None:
+        """Have a search by meaning answered now; for jobs and commands.
+
+        Raises ApplicationError where there is no answer: "all that match" would be none.
+        """
+        if not self.meaning:
+            return
+        hooks.meaning_prepare.send(column=self.column, text=self.meaning)
+        self.__dict__.pop("meaning_answer", None)
+        answer = self.meaning_answer
+        if answer is None or answer.state != "ready":
+            raise ApplicationError(answer.message if answer else "")
+
+    @property
+    def is_working(self) -> bool:
+        """Say whether a search by meaning is still on its way."""
+        return self.meaning_answer is not None and self.meaning_answer.state == "working"
+
+    def cache_name(self) -> str:
+        """Return what numbers about these rows are kept under, "" for all rows.
+
+        "The last 7 days" are others tomorrow, and a search by meaning is answered late.
+        """
+        if not self.is_active:
+            return ""
+        answer = self.meaning_answer
+        stamp = f":{answer.state}:{len(answer.ids)}:{hash(answer.ids)}" if answer else ""
+        return f"{self.query_string()}:{timezone.localdate()}{stamp}"
 
     def apply(self, *, group: bool | None = None) -> QuerySet[Verbatim]:
         """Return the verbatims asked for, unsorted.

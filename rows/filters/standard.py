@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
+from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -94,7 +95,8 @@ def text_condition(query: str, column: Column, *, is_indexed: bool) -> Q:
     """Return the condition that texts hold all words and phrases of a search, and none of those with a minus."""
     found = Q()
     for term, wanted in search_terms(query):
-        if is_indexed and wanted and len(term) > 2:  # shorter ones have no trigram to look up
+        # On SQLite there are no trigrams; words of one or two letters have none.
+        if is_indexed and wanted and len(term) > 2 and connection.vendor == "postgresql":
             rows = SearchText.objects.filter(Holds("text", term), column=column)
             found &= Q(pk__in=rows.values("verbatim"))
         else:

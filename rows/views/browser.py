@@ -12,14 +12,15 @@ from django.views.decorators.http import require_POST, require_safe
 
 from projects.models import Column, ColumnType, Role
 from projects.selectors import get_column_for_read
-from rows.filters import SORTS, RowFilter
+from rows.filters import SIMILARITY, SORTS, RowFilter, sorts_for
 from rows.models import Verbatim
 from rows.results import result_categories, statistics
-from rows.selectors import Page, cached_by_revision, topic_list, verbatim_page, with_topics
+from rows.selectors import Page, cached_by_revision, verbatim_page, with_topics
 from topicassign.errors import ApplicationError
 
 CHUNK_IDS = 100
 SHOWN_COLUMNS = 8
+_OUTSIDE_BUILDER = ("q", "meaning", "sort", "grouped")
 
 
 def may_write(column: Column) -> bool:
@@ -121,14 +122,18 @@ def browser(request: HttpRequest, column_id: int) -> HttpResponse:
     htmx = request.htmx  # type: ignore[attr-defined]
     is_part = bool(htmx) and not htmx.history_restore_request
     whole_pane = request.headers.get("X-Part") == "browse"
-    if not is_part or whole_pane:
-        chosen = {topic.pk for topic in row_filter.topics}
-        topics = [(topic, topic.pk in chosen) for topic in topic_list(column=column)]
-        others = column.project.columns.exclude(pk=column.pk)
+    before = (request.htmx.current_url or "") if is_part else ""  # type: ignore[attr-defined]
+    sort_changes = is_part and not whole_pane and ("meaning=" in before) != bool(row_filter.meaning)
+    if not is_part or whole_pane or sort_changes:
+        others = list(column.project.columns.exclude(pk=column.pk))
         shown = set(request.session.get(_shown_key(column)) or [])
         context |= {
-            "filter_topics": topics,
-            "sorts": list(SORTS.values()),
+            # The fields of the builder come when it is opened; until then hidden ones hold what is set.
+            "builder_pairs": [pair for pair in row_filter.parameters() if pair[0] not in _OUTSIDE_BUILDER],
+            "sorts": [*([SIMILARITY] if row_filter.meaning else []), *SORTS.values()],
+            "sort_oob": sort_changes,
+            "column_sorts": sorts_for(others),
+            "default_sort": SIMILARITY.key if row_filter.meaning else "number",
             "other_columns": [(other, other.pk in shown) for other in others],
         }
     if is_part:
@@ -166,7 +171,7 @@ def count(request: HttpRequest, column_id: int) -> HttpResponse:
         query = row_filter.apply()
         return query.filter(is_reviewed=True).count() if row_filter.sort.key == "recent" else query.count()
 
-    name = f"count:{row_filter.query_string()}"
+    name = f"count:{row_filter.is_grouped}:{row_filter.sort.key == 'recent'}:{row_filter.cache_name()}"
     return render(
         request,
         "rows/_count.html",

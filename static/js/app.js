@@ -21,6 +21,7 @@ const PARTS = [
   ["filter-bar", () => import("./filter-bar.js")],
   ["[data-focus-link]", () => import("./focus-link.js")],
   ["focus-card", () => import("./focus-card.js")],
+  ["[data-narrow]", () => import("./narrow-list.js")],
   ["row-feed", () => import("./row-feed.js")],
   ["side-panel", () => import("./side-panel.js")],
   ["tab-list", () => import("./tab-list.js")],
