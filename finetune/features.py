@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -20,10 +19,13 @@ import scipy.sparse as sp
 from django.conf import settings
 
 from finetune.engine import N_LEXICAL_FEATURES, Clauses, lexical_features, read_clauses
+from finetune.engine.vectors import inverse_of, unit
+from finetune.folders import features_folder, n_cached
 from rows.text import DIGEST_BYTES
 
 FORMAT = 1
 MAX_IN_MEMORY = 256 * 2**20
+CHUNK_VECTORS = 65_536
 
 
 class VectorCache:
@@ -156,6 +158,39 @@ def scratch_array(shape: tuple[int, int]) -> np.ndarray:
         return np.memmap(stream, dtype=np.float32, mode="w+", shape=shape)
 
 
+def most_similar(folder: Path, vector: np.ndarray, *, limit: int) -> tuple[int, np.ndarray, list[bytes]]:
+    """Return the cached texts whose vectors point most in the direction of a vector.
+
+    Reads the memory map chunk by chunk, so a million float16 vectors need 100 MB at a time; a worker may be
+    appending meanwhile.
+
+    Returns
+    -------
+    n : int
+        Number of vectors looked at; 0 where there is no cache.
+    cosines : ndarray of shape (n_found,)
+        Highest first.
+    digests : list of bytes
+        Of the texts, in the same order.
+    """
+    n = n_cached(folder)
+    if n == 0:
+        return 0, np.zeros(0, dtype=np.float32), []
+    width = len(vector)
+    X = np.memmap(folder / "vectors", dtype="<f2", mode="r", shape=(n, width))
+    unit_vector = unit(vector.astype(np.float32)[None, :])[0]
+    cosines = np.empty(n, dtype=np.float32)
+    for start in range(0, n, CHUNK_VECTORS):
+        part = X[start : start + CHUNK_VECTORS].astype(np.float32)
+        cosines[start : start + len(part)] = (part @ unit_vector) * inverse_of(
+            np.sqrt(np.einsum("ij,ij->i", part, part))
+        )
+    best = np.argpartition(-cosines, min(limit, n) - 1)[:limit] if n > limit else np.arange(n)
+    best = best[np.lexsort((best, -cosines[best]))]
+    stored = np.memmap(folder / "digests", dtype=np.uint8, mode="r", shape=(n, DIGEST_BYTES))
+    return n, cosines[best], [stored[place].tobytes() for place in best]
+
+
 def tuned_folder(key: str) -> Path:
     """Return where a fine-tuned encoder and the vectors it made are kept."""
     return Path(settings.CACHE_DIR) / "tuned" / key
@@ -165,8 +200,7 @@ class ColumnFeatures(VectorCache):
     """Vectors, words and clauses of distinct texts of a column."""
 
     def __init__(self, column_id: int, encoder_key: str, n_features: int) -> None:
-        name = re.sub(r"[^A-Za-z0-9.-]+", "-", encoder_key)
-        super().__init__(Path(settings.CACHE_DIR) / "features" / name / str(column_id), n_features)
+        super().__init__(features_folder(column_id, encoder_key), n_features)
 
     def _read_meta(self, meta: dict[str, int]) -> None:
         super()._read_meta(meta)

@@ -28,6 +28,8 @@ def connect() -> None:
     row_hooks.review_order.register(_review_order)
     row_hooks.ai_versions.register(_ai_versions)
     row_hooks.learning_state.register(_learning_state)
+    row_hooks.meaning_search.register(_meaning_search)
+    row_hooks.meaning_prepare.register(_meaning_prepare)
     topic_hooks.topics_changed.register(services.after_topic_change)
 
 
@@ -78,6 +80,18 @@ def _learning_state(column: Column) -> dict[str, Any]:
         scores = [(n_reviewed, score) for _, n_reviewed, score in score_history(column)]
         cache.set(key, scores, 600)
     return {"version": number, "scores": scores, "measured": measured}
+
+
+def _meaning_search(column: Column, text: str) -> row_hooks.MeaningAnswer:
+    from finetune.meaning import meaning_answer
+
+    return meaning_answer(column=column, text=text)
+
+
+def _meaning_prepare(column: Column, text: str) -> None:
+    from finetune.meaning import meaning_prepare
+
+    meaning_prepare(column=column, text=text)
 
 
 def _near_identical(column: Column, verbatim_id: int, candidate_ids: Sequence[int]) -> set[int]:

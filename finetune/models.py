@@ -129,6 +129,25 @@ class ModelVersion(models.Model):
         return f"Version {self.number}"
 
 
+class MeaningSearch(models.Model):
+    """A search by meaning and what it found, so that the next page of it needs no encoder."""
+
+    column = models.ForeignKey(Column, models.CASCADE, related_name="+")
+    digest = models.BinaryField(max_length=16)  # of the text
+    text = models.TextField()
+    job = models.ForeignKey(Job, models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    encoder = models.CharField(max_length=100, blank=True)
+    n_texts = models.PositiveIntegerField(null=True)  # vectors it went through; null before it is answered
+    found = models.BinaryField(default=bytes)  # ids of verbatims, int64, most similar first
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["column", "digest"], name="meaning_once_per_text")]
+
+    def __str__(self) -> str:
+        return self.text[:80]
+
+
 class TopicScore(models.Model):
     """How one version does on one topic. `score` is null where there is too little to say; `reason` tells why."""
 

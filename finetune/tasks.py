@@ -19,3 +19,10 @@ def update_run(run: JobRun) -> dict[str, Any]:
 @after_job_end(JobKind.UPDATE)
 def update_over(job: Job) -> None:
     services.after_update(job)
+
+
+@job_handler(JobKind.MEANING)
+def meaning_run(run: JobRun) -> dict[str, Any]:
+    from finetune.meaning import search_run
+
+    return search_run(run)

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import ngettext
 
 from projects import jobs
-from projects.models import ApiKey, Change, Column, Invitation, Job, Member, Project
+from projects.models import ApiKey, Change, Column, Invitation, Job, Member, Preference, Project
 from projects.services import projects as services
 from topicassign.admin_tools import OperatorAdmin, ReadOnlyAdmin
 from topicassign.errors import ApplicationError
@@ -158,3 +158,9 @@ class ChangeAdmin(ReadOnlyAdmin):
     list_select_related = ["user", "project", "column"]
     date_hierarchy = "at"
     exclude = ["inverse", "ids"]  # may be megabytes after an act on many rows
+
+
+@admin.register(Preference)
+class PreferenceAdmin(ReadOnlyAdmin):
+    list_display = ["user", "single_key_shortcuts"]
+    list_select_related = ["user"]

@@ -175,6 +175,8 @@ class JobKind(models.TextChoices):
     EXPORT = "export", "Export"
     UPDATE = "update", "AI update"
     BULK = "bulk", "Bulk action"
+    INDEX = "index", "Index for filters"
+    MEANING = "meaning", "Search by meaning"
 
 
 class Job(models.Model):

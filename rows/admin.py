@@ -4,7 +4,20 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from rows.models import Assignment, Row, Upload, Verbatim
+from rows.models import (
+    Assignment,
+    BulkAction,
+    BulkPart,
+    Cell,
+    FocusLease,
+    IndexedColumn,
+    Row,
+    SavedFilter,
+    SearchText,
+    Upload,
+    Verbatim,
+    ViewOptions,
+)
 from topicassign.admin_tools import ReadOnlyAdmin
 
 
@@ -64,3 +77,59 @@ class UploadAdmin(ReadOnlyAdmin):
     search_fields = ["file_name", "user__username", "project__name"]
     list_select_related = ["user", "project"]
     exclude = ["path", "facts", "plan"]  # hold samples of the texts
+
+
+@admin.register(BulkAction)
+class BulkActionAdmin(ReadOnlyAdmin):
+    list_display = ["id", "column", "user", "n_selected", "position", "n_changed", "created_at"]
+    list_select_related = ["column", "user"]
+    exclude = ["selected", "token"]
+
+
+@admin.register(BulkPart)
+class BulkPartAdmin(ReadOnlyAdmin):
+    ordering = ["-id"]
+    list_display = ["id", "bulk", "number", "n_rows", "is_undone"]
+    exclude = ["data"]
+
+
+@admin.register(FocusLease)
+class FocusLeaseAdmin(ReadOnlyAdmin):
+    list_display = ["verbatim_id", "column", "user", "expires_at"]
+    list_select_related = ["column", "user"]
+    raw_id_fields = ["verbatim"]
+
+
+@admin.register(ViewOptions)
+class ViewOptionsAdmin(ReadOnlyAdmin):
+    list_display = ["user", "column", "is_grouped", "shown"]
+    list_select_related = ["user", "column"]
+
+
+@admin.register(SavedFilter)
+class SavedFilterAdmin(ReadOnlyAdmin):
+    list_display = ["name", "column", "owner", "is_shared", "modified_at", "deleted_at"]
+    list_select_related = ["column", "owner"]
+    search_fields = ["name", "owner__username"]
+
+
+@admin.register(IndexedColumn)
+class IndexedColumnAdmin(ReadOnlyAdmin):
+    list_display = ["column", "built_at"]
+    list_select_related = ["column"]
+
+
+@admin.register(Cell)
+class CellAdmin(FoundByNumber):
+    list_display = ["id", "column", "row_number", "number", "word"]
+    list_select_related = ["column"]
+    project_path = "column__project"
+
+
+@admin.register(SearchText)
+class SearchTextAdmin(FoundByNumber):
+    ordering = ["-verbatim_id"]
+    search_fields = ["verbatim_id"]
+    list_display = ["verbatim_id", "column", "__str__"]
+    list_select_related = ["column"]
+    project_path = "column__project"

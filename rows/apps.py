@@ -5,11 +5,14 @@ class RowsConfig(AppConfig):
     name = "rows"
 
     def ready(self) -> None:
+        from rows import hooks as row_hooks
         from rows import tasks  # noqa: F401  (registers the job handlers)
+        from rows.indexing import index_start
         from rows.selectors import topic_counts
         from rows.services import reviews  # noqa: F401  (registers its undo functions)
         from rows.services.overall import overall_refresh
         from topics import hooks
 
+        row_hooks.rows_imported.register(index_start)
         hooks.sentiments_changed.register(overall_refresh)
         hooks.topic_counts.register(topic_counts)

@@ -1,3 +1,10 @@
+"""What apps on the right are told, and asked, about rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
 from topicassign.hooks import Hook
 
 # reviews_changed(column, user): a review was saved, taken back or changed.
@@ -20,3 +27,20 @@ ai_versions = Hook("ai_versions")
 # learning_state(column) -> {"version", "scores": [(reviews, AI score), …] oldest first, "measured": {"score",
 # "low", "high", "n"} or None}: how the AI of a column came along. Asked with every card: a few indexed reads.
 learning_state = Hook("learning_state")
+
+
+@dataclass(frozen=True)
+class MeaningAnswer:
+    """What a search by meaning found: ids of verbatims, most similar first, or why there is no answer (yet)."""
+
+    state: Literal["ready", "working", "failed"]
+    ids: tuple[int, ...] = ()
+    message: str = ""
+
+
+# meaning_search(column, text) -> MeaningAnswer. Called by page requests: it never loads the encoder, and it
+# waits a moment at most.
+meaning_search = Hook("meaning_search")
+# meaning_prepare(column, text): answer it now, in this process. For workers and commands only: it loads the
+# encoder.
+meaning_prepare = Hook("meaning_prepare")

@@ -28,6 +28,7 @@ class Row(models.Model):
         constraints = [models.UniqueConstraint(fields=["project", "number"], name="row_number_unique_in_project")]
         indexes = [
             models.Index(fields=["project"], condition=Q(deleted_at__isnull=False), name="row_deleted"),
+            models.Index(fields=["project", "created_at"], name="row_by_time"),
         ]
 
     def __str__(self) -> str:
@@ -113,6 +114,16 @@ class Verbatim(models.Model):
                 condition=Q(is_reviewed=True),
                 name="verbatim_by_review_time",
             ),
+            # What is rare: the rows in their order would be read to the end to find fifty.
+            models.Index(
+                fields=["column", "row_number"], condition=Q(is_highlighted=True), name="verbatim_highlighted"
+            ),
+            models.Index(fields=["column", "row_number"], condition=Q(is_empty=True), name="verbatim_empty"),
+            models.Index(
+                fields=["column", "language", "row_number"],
+                condition=Q(language__gt=""),
+                name="verbatim_by_language",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -160,7 +171,13 @@ class Assignment(models.Model):
                 name="assignment_sentiment_known",
             ),
         ]
-        indexes = [models.Index(fields=["topic", "sentiment", "verbatim"], name="assignment_by_topic")]
+        indexes = [
+            models.Index(fields=["topic", "sentiment", "verbatim"], name="assignment_by_topic"),
+            # Those that no AI made are few.
+            models.Index(
+                fields=["topic", "verbatim"], condition=~Q(source=AssignmentSource.AI), name="assignment_by_hand"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.topic} on {self.verbatim_id}"
@@ -182,6 +199,104 @@ class FocusLease(models.Model):
 
     def __str__(self) -> str:
         return f"{self.verbatim_id} for {self.user_id} until {self.expires_at:%H:%M:%S}"
+
+
+class SearchText(models.Model):
+    """The text of a verbatim once more, beside it: here PostgreSQL keeps the index of its trigrams.
+
+    Not an index of `Verbatim` itself: the AI rewrites those by the hundred thousand, and each new version
+    of a row would be entered under each of its trigrams again.
+    """
+
+    # Without constraints in the database: checking each of a million rows costs more than writing it.
+    verbatim = models.OneToOneField(
+        Verbatim, models.CASCADE, primary_key=True, related_name="+", db_constraint=False
+    )
+    column = models.ForeignKey(Column, models.CASCADE, related_name="+", db_index=False, db_constraint=False)
+    text = models.TextField()
+
+    def __str__(self) -> str:
+        return self.text[:80]
+
+
+class Cell(models.Model):
+    """A cell of a large table as numbers and short words that an index can order: made from `Row.values`.
+
+    Numbers and yes / no (1, 0) are `number`, the rest is `word`; an empty cell has neither, one with several
+    options is several. The cell of a text-to-analyze column holds the length of its text. Rows are named by
+    their number in the project.
+    """
+
+    WORD_CHARS = 100
+
+    column = models.ForeignKey(Column, models.CASCADE, related_name="+", db_index=False, db_constraint=False)
+    row_number = models.PositiveIntegerField()
+    number = models.FloatField(null=True)
+    word = models.CharField(max_length=WORD_CHARS, null=True)  # noqa: DJ001  (null is not indexed)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["column", "row_number"], name="cell_by_row"),
+            models.Index(
+                fields=["column", "number", "row_number"],
+                condition=Q(number__isnull=False),
+                name="cell_by_number",
+            ),
+            models.Index(
+                fields=["column", "word", "row_number"], condition=Q(word__isnull=False), name="cell_by_word"
+            ),
+            models.Index(
+                fields=["column", "row_number"],
+                condition=Q(number__isnull=True, word__isnull=True),
+                name="cell_blank",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.word if self.number is None else self.number)
+
+
+class IndexedColumn(models.Model):
+    """Says that the cells (and on PostgreSQL the texts) of all rows of a column are in the tables above."""
+
+    column = models.OneToOneField(Column, models.CASCADE, primary_key=True, related_name="+")
+    built_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return str(self.column)
+
+
+def indexed_columns(column_ids: list[int]) -> set[int]:
+    """Return which of the columns have their cells and texts in an index; small tables need none."""
+    return set(IndexedColumn.objects.filter(column__in=column_ids).values_list("column", flat=True))
+
+
+class SavedFilter(models.Model):
+    """A filter under a name: its query string. Its owner's, or shared with everybody in the project."""
+
+    NAME_CHARS = 80
+
+    column = models.ForeignKey(Column, models.CASCADE, related_name="saved_filters")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    name = models.CharField(max_length=NAME_CHARS)
+    query = models.TextField()
+    is_shared = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now)
+    modified_at = models.DateTimeField(default=timezone.now)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["name", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["column", "owner", "name"],
+                condition=Q(deleted_at=None),
+                name="saved_filter_name_once_per_person",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class UploadState(models.TextChoices):

@@ -21,7 +21,7 @@ _KEYS = ("positive", "neutral", "negative", "none")
 
 
 def _name(name: str, row_filter: RowFilter) -> str:
-    return f"{name}:{row_filter.query_string() if row_filter.is_active else ''}"
+    return f"{name}:{row_filter.cache_name()}"
 
 
 def _category_counts(column: Column, row_filter: RowFilter) -> dict[int, dict[str, int]]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.core.cache import cache
@@ -16,6 +13,7 @@ from projects.models import Change, ChangeKind, Column, ColumnType
 from rows.bulk.packing import data_unpack, sums
 from rows.filters import RowFilter
 from rows.models import Assignment, BulkAction, BulkPart, Verbatim, has_deleted_rows
+from rows.paging import page_ids
 from topics.models import Topic
 
 PAGE_ROWS = 50
@@ -45,58 +43,9 @@ def verbatim_page(*, row_filter: RowFilter, after: str = "", limit: int = PAGE_R
     Keyset pagination: a page costs the same wherever it is, and rows do not repeat or go missing
     when others are inserted or reviewed meanwhile. A broken token starts again at the top.
     """
-    query = row_filter.apply()
-    fields = row_filter.sort.fields
-    if row_filter.sort.key == "recent":
-        query = query.filter(is_reviewed=True)
-    if after:
-        values = _read_token(after, len(fields))
-        if values is not None:
-            query = query.filter(_beyond(fields, values))
-    found = list(with_topics(query.order_by(*fields))[: limit + 1])
-    verbatims = found[:limit]
-    token = _token([getattr(verbatims[-1], name.lstrip("-")) for name in fields]) if len(found) > limit else ""
-    return Page(verbatims, token)
-
-
-def _beyond(fields: tuple[str, ...], values: list[Any]) -> Q:
-    condition = Q()
-    for index, name in enumerate(fields):
-        equal = Q(**{fields[i].lstrip("-"): values[i] for i in range(index)})
-        compare = f"{name.lstrip('-')}__{'lt' if name.startswith('-') else 'gt'}"
-        if isinstance(values[index], bool):  # databases do not order booleans by < everywhere
-            wanted = not values[index]
-            if values[index] is name.startswith("-"):
-                condition |= equal & Q(**{name.lstrip("-"): wanted})
-            continue
-        condition |= equal & Q(**{compare: values[index]})
-    if len(fields) > 1 and not isinstance(values[0], bool):
-        first = fields[0]
-        bound = "lte" if first.startswith("-") else "gte"
-        condition &= Q(**{f"{first.lstrip('-')}__{bound}": values[0]})
-    return condition
-
-
-def _token(values: list[Any]) -> str:
-    plain = [value.isoformat() if isinstance(value, datetime) else value for value in values]
-    return base64.urlsafe_b64encode(json.dumps(plain).encode()).decode().rstrip("=")
-
-
-def _read_token(token: str, n_values: int) -> list[Any] | None:
-    try:
-        values = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-    except ValueError:
-        return None
-    if not isinstance(values, list) or len(values) != n_values:
-        return None
-    if not all(isinstance(value, bool | int | float | str) for value in values):
-        return None
-    if isinstance(values[0], str):
-        try:
-            values[0] = datetime.fromisoformat(values[0])
-        except ValueError:
-            return None
-    return values
+    ids, token = page_ids(row_filter=row_filter, after=after, limit=limit)
+    found = {one.pk: one for one in with_topics(Verbatim.objects.filter(pk__in=ids))}
+    return Page([found[pk] for pk in ids if pk in found], token)
 
 
 def get_verbatim(*, column: Column, verbatim_id: int) -> Verbatim:
@@ -210,7 +159,7 @@ def topic_counts(*, column: Column, row_filter: RowFilter | None = None) -> dict
             cache.set(_last_counts_key(column), counts, 24 * 3600)
         return counts
 
-    name = "topic_counts:" + (row_filter.query_string() if row_filter and row_filter.is_active else "")
+    name = "topic_counts:" + (row_filter.cache_name() if row_filter else "")
     return cached_by_revision(column, name, count)
 
 
@@ -241,7 +190,7 @@ def row_counts(*, column: Column, row_filter: RowFilter | None = None) -> dict[s
         numbers["n_without_topic"] = numbers["n_rows"] - numbers["n_empty"] - numbers["n_with_topic"]
         return numbers
 
-    name = "row_counts:" + (row_filter.query_string() if row_filter and row_filter.is_active else "")
+    name = "row_counts:" + (row_filter.cache_name() if row_filter else "")
     return cached_by_revision(column, name, count)
 
 
@@ -257,7 +206,8 @@ def row_numbers(*, column: Column, row_filter: RowFilter) -> dict[str, int]:
         return {"n_rows": n_rows, "n_all": every.count() if row_filter.is_grouped else n_rows}
 
     # The grouping is part of the name whatever the person's default is: two people share these numbers.
-    name = f"row_numbers:{row_filter.is_grouped:d}:{row_filter.query_string()}"
+    is_recent = row_filter.sort.key == "recent"
+    name = f"row_numbers:{row_filter.is_grouped:d}:{is_recent:d}:{row_filter.cache_name()}"
     return cached_by_revision(column, name, count)
 
 

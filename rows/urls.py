@@ -1,6 +1,6 @@
 from django.urls import path
 
-from rows.views import browser, bulk, exports, focus, imports, options, sidebar
+from rows.views import browser, bulk, exports, filters, focus, imports, options, sidebar
 
 app_name = "rows"
 
@@ -9,6 +9,24 @@ urlpatterns = [
     path("columns/<int:column_id>/rows/", browser.chunk, name="chunk"),
     path("columns/<int:column_id>/rows/count/", browser.count, name="count"),
     path("columns/<int:column_id>/view-options/", options.view_options, name="view_options"),
+    path("columns/<int:column_id>/filter/", filters.builder, name="filter_builder"),
+    path("columns/<int:column_id>/filter/options/<int:other_id>/", filters.options, name="filter_options"),
+    path("columns/<int:column_id>/saved-filters/", filters.saved_filter_list, name="saved_filters"),
+    path(
+        "columns/<int:column_id>/saved-filters/<int:saved_filter_id>/",
+        filters.saved_filter_update,
+        name="saved_filter_update",
+    ),
+    path(
+        "columns/<int:column_id>/saved-filters/<int:saved_filter_id>/delete/",
+        filters.saved_filter_delete,
+        name="saved_filter_delete",
+    ),
+    path(
+        "columns/<int:column_id>/saved-filters/<int:saved_filter_id>/restore/",
+        filters.saved_filter_restore,
+        name="saved_filter_restore",
+    ),
     path("columns/<int:column_id>/results/", browser.results, name="results"),
     path("columns/<int:column_id>/statistics/", browser.statistics_tab, name="statistics"),
     path("columns/<int:column_id>/undo/", sidebar.undo_last, name="undo_last"),

@@ -25,6 +25,7 @@ from projects.models import ColumnType, Job, JobKind, JobState, Member, Project
 from projects.services.members import invitation_create
 from projects.services.projects import project_delete, project_update
 from rows.exporting.options import ExportOptions
+from rows.models import SavedFilter
 from rows.services.exports import export_start
 from rows.services.imports import upload_create, upload_organise, upload_plan
 
@@ -99,6 +100,12 @@ RULES: dict[str, Rule] = {
     "rows:browser": Rule(VIEWER),
     "rows:chunk": Rule(VIEWER),
     "rows:count": Rule(VIEWER),
+    "rows:filter_builder": Rule(VIEWER),
+    "rows:filter_options": Rule(VIEWER),
+    "rows:saved_filters": Rule(VIEWER, VIEWER, body={"name": "Mine", "query": "reviewed=no"}),
+    "rows:saved_filter_update": Rule(None, ADMIN, body={"name": "Renamed"}),  # somebody's, shared
+    "rows:saved_filter_delete": Rule(None, ADMIN),
+    "rows:saved_filter_restore": Rule(None, ADMIN, args={"saved_filter_id": "deleted_saved_filter_id"}),
     "rows:view_options": Rule(None, VIEWER),
     "rows:results": Rule(VIEWER),
     "rows:statistics": Rule(VIEWER),
@@ -168,7 +175,9 @@ def things(make_project: Any, cast: dict[str, Any]) -> dict[str, Any]:
     """One of each thing an address can name, all in one project."""
     members = {cast[name]: name for name in ("viewer", "analyst", "admin")}
     owner = cast["owner"]
-    project: Project = make_project(owner, members={**members, cast["someone"]: "viewer"})
+    project: Project = make_project(
+        owner, members={**members, cast["someone"]: "viewer"}, columns=[("Region", ColumnType.SINGLE_SELECT)]
+    )
     column = project.column  # type: ignore[attr-defined]
     deleted: Project = make_project(owner, name="Deleted", members=members)
     project_delete(project=deleted, user=owner)
@@ -191,7 +200,13 @@ def things(make_project: Any, cast: dict[str, Any]) -> dict[str, Any]:
     plan[0].type = ColumnType.TEXT_TO_ANALYZE
     upload_organise(upload=upload, columns=plan)
     topic = column.topics.first()
+    shared = {"column": column, "owner": cast["someone"], "query": "reviewed=no", "is_shared": True}
+    saved = SavedFilter.objects.create(name="Shared", **shared)
+    gone = SavedFilter.objects.create(name="Gone", deleted_at=timezone.now(), **shared)
     return {
+        "saved_filter_id": saved.pk,
+        "deleted_saved_filter_id": gone.pk,
+        "other_id": project.columns.get(ref="region").pk,
         "project_id": project.pk,
         "deleted_project_id": deleted.pk,
         "column_id": column.pk,

@@ -150,6 +150,8 @@ LIMIT_TEXT_COLUMNS = env_int("LIMIT_TEXT_COLUMNS", 25, minimum=1)
 LIMIT_ROWS = env_int("LIMIT_ROWS", 1_000_000, minimum=1)
 LIMIT_TEXT_CHARS = env_int("LIMIT_TEXT_CHARS", 20_000, minimum=100)
 LIMIT_TOPICS = env_int("LIMIT_TOPICS", 800, minimum=1)
+# Tables with fewer rows are filtered and sorted as they are; larger ones get an index of their cells and texts.
+INDEX_FROM_ROWS = env_int("INDEX_FROM_ROWS", 20_000, minimum=1)
 EXPORT_KEEP_DAYS = env_int("EXPORT_KEEP_DAYS", 7, minimum=1)
 RESTORE_DAYS = env_int("RESTORE_DAYS", 30, minimum=1)
 

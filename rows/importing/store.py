@@ -42,12 +42,12 @@ def chunk_prepare(
     row_end = f"\t{moment}\t{moment}\n"
     column_ids = [column.pk for column in columns]
     for number, values, texts in rows:
-        chunk.row_lines.append(f"\t{project.pk}\t{number}\t{_escaped(_to_json(values))}{row_end}")
+        chunk.row_lines.append(f"\t{project.pk}\t{number}\t{copy_escaped(_to_json(values))}{row_end}")
         lines = []
         for column_id, text in zip(column_ids, texts, strict=True):
             plain = text or ""
             lines.append(
-                f"\t{column_id}\t{number}\t{_escaped(plain)}\t\\\\x{fingerprint(plain).hex()}\t"
+                f"\t{column_id}\t{number}\t{copy_escaped(plain)}\t\\\\x{fingerprint(plain).hex()}\t"
                 f"\\\\x{digest(plain).hex()}\t{'t' if text is None else 'f'}{_VERBATIM_END}"
             )
         chunk.verbatim_lines.append(lines)
@@ -156,7 +156,7 @@ def _reserve(cursor: Any, n_ids: int) -> Sequence[int]:
     return [found[0] for found in cursor.fetchall()]
 
 
-def _escaped(text: str) -> str:
+def copy_escaped(text: str) -> str:
     """Return the text as COPY's text format wants it."""
     if "\\" in text:
         text = text.replace("\\", "\\\\")

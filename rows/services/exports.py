@@ -49,6 +49,7 @@ def export_write(
 ) -> int:
     """Write an export to `path`, whole or not at all; returns the number of lines below the header."""
     row_filter = RowFilter.from_query(options.query, column)
+    row_filter.prepare()
     total = table_size(row_filter=row_filter, options=options)
     header, chunks = table_lines(column=column, row_filter=row_filter, options=options)
     part = path.with_name(f".{path.name}.part")

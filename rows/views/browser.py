@@ -13,13 +13,14 @@ from django.views.decorators.http import require_safe
 
 from projects.models import Column, ColumnType, Role
 from projects.selectors import get_column_for_read
-from rows.filters import SORTS, RowFilter
+from rows.filters import SIMILARITY, SORTS, RowFilter, sorts_for
 from rows.models import Verbatim
 from rows.results import result_categories, statistics
-from rows.selectors import Page, row_numbers, topic_list, verbatim_page, with_topics
+from rows.selectors import Page, row_numbers, verbatim_page, with_topics
 from rows.views.options import get_options, read_filter, shown_columns
 
 CHUNK_IDS = 100
+_OUTSIDE_BUILDER = ("q", "meaning", "sort", "grouped")
 
 
 def may_write(column: Column) -> bool:
@@ -108,15 +109,19 @@ def browser(request: HttpRequest, column_id: int) -> HttpResponse:
     htmx = request.htmx  # type: ignore[attr-defined]
     is_part = bool(htmx) and not htmx.history_restore_request
     whole_pane = request.headers.get("X-Part") == "browse"
-    if not is_part or whole_pane:
-        chosen = {topic.pk for topic in row_filter.topics}
-        topics = [(topic, topic.pk in chosen) for topic in topic_list(column=column)]
-        others = column.project.columns.exclude(pk=column.pk)
+    before = (request.htmx.current_url or "") if is_part else ""  # type: ignore[attr-defined]
+    sort_changes = is_part and not whole_pane and ("meaning=" in before) != bool(row_filter.meaning)
+    if not is_part or whole_pane or sort_changes:
+        others = list(column.project.columns.exclude(pk=column.pk))
         shown = set(get_options(request, column).shown)
         context |= {
-            "filter_topics": topics,
             "may_edit_topics": may_edit_topics(column),
-            "sorts": list(SORTS.values()),
+            # The fields of the builder come when it is opened; until then hidden ones hold what is set.
+            "builder_pairs": [pair for pair in row_filter.parameters() if pair[0] not in _OUTSIDE_BUILDER],
+            "sorts": [*([SIMILARITY] if row_filter.meaning else []), *SORTS.values()],
+            "sort_oob": sort_changes,
+            "column_sorts": sorts_for(others),
+            "default_sort": SIMILARITY.key if row_filter.meaning else "number",
             "other_columns": [(other, other.pk in shown) for other in others],
         }
     if is_part:

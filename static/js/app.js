@@ -26,6 +26,7 @@ const PARTS = [
   ["row-feed, focus-card", () => import("./presence.js")],
   ["[data-keep-place]", () => import("./keep-place.js")],
   ["#ai-status", () => import("./live-poll.js")],
+  ["[data-narrow]", () => import("./narrow-list.js")],
   ["row-feed", () => import("./row-feed.js")],
   ["[data-rows-links]", () => import("./rows-links.js")],
   ["[data-bars]", () => import("./bar-keys.js")],

@@ -2,8 +2,10 @@
 // <filter-bar><form method="get" action="…" hx-get="…" hx-target="#feed-pane" hx-swap="outerHTML" hx-trigger="filters-changed" hx-push-url="true">
 //   <input type="search" name="q"> <select name="sort">…</select> <input type="checkbox" name="topic" value="12"> …
 // </form></filter-bar>
-// Typing waits 300 ms; everything else goes at once. Empty fields are left out of the address
-// (data-omit-empty). "grouping-changed" on body: the person's own choice counts now, not what the address said ("grouped").
+// Typing waits 300 ms; everything else goes at once. [data-meaning] is the switch that makes the search field one for
+// meaning: it is then called "meaning" and waits for Enter, because every search asks the worker. Empty fields are left
+// out of the address (data-omit-empty). "grouping-changed" on body: the person's own choice counts now, not what the
+// address said ("grouped").
 // [data-clear="topic"] [data-clear-value="12"] empties one filter, [data-clear-all] all of them. "/" goes to the search field.
 
 import { activate, onSettled } from "./htmx-config.js";
@@ -15,11 +17,13 @@ class FilterBar extends HTMLElement {
   connectedCallback() {
     this.form = this.querySelector("form");
     this.addEventListener("input", (event) => {
-      if (event.target.type === "search") this.later(TYPING_MS);
+      const field = event.target;
+      if (field.type === "search" && (field.name === "q" || !field.value)) this.later(TYPING_MS);
     });
     this.addEventListener("change", (event) => {
       const field = event.target;
-      if (field.type !== "search" && field.name && field.form === this.form) this.later(0);
+      if (field.matches("[data-meaning]")) this.searchBy(field.checked ? "meaning" : "q");
+      else if (field.type !== "search" && field.name && field.form === this.form) this.later(0);
     });
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -29,6 +33,7 @@ class FilterBar extends HTMLElement {
       const one = event.target.closest("[data-clear]");
       if (one) this.clear(one.dataset.clear, one.dataset.clearValue);
       else if (event.target.closest("[data-clear-all]")) this.clearAll();
+      chipRemoved = Boolean(event.target.closest("[data-chip]"));
     };
     document.addEventListener("click", this.onClick);
     this.onKey = (event) => {
@@ -51,6 +56,15 @@ class FilterBar extends HTMLElement {
     clearTimeout(this.timer);
   }
 
+  /** What the search field looks for: words (q) or meaning. */
+  searchBy(name) {
+    const field = this.querySelector("input[type=search]");
+    field.name = name;
+    field.placeholder = name === "q" ? field.dataset.placeholderWords : field.dataset.placeholderMeaning;
+    field.focus();
+    if (field.value) this.later(0);
+  }
+
   get fields() {
     return [...this.form.elements].filter((field) => field.name);
   }
@@ -67,6 +81,7 @@ class FilterBar extends HTMLElement {
 
   set(field, value) {
     if (["checkbox", "radio"].includes(field.type)) field.checked = value === undefined ? false : field.value === value;
+    else if (field.tagName === "SELECT") field.selectedIndex = 0;
     else field.value = "";
   }
 
@@ -93,7 +108,14 @@ class FilterBar extends HTMLElement {
 
 customElements.define("filter-bar", FilterBar);
 
+let chipRemoved = false;
+
 // Panels beside the rows follow the filters.
 onSettled((target) => {
+  // The chip that had the focus is gone: go on with the next one, or with the button that makes new ones.
+  if (target?.id === "browse" && chipRemoved) {
+    chipRemoved = false;
+    (document.querySelector("[data-chip]") ?? document.querySelector("[aria-controls=filter-menu]"))?.focus();
+  }
   if (["feed-pane", "browse"].includes(target?.id)) document.body.dispatchEvent(new CustomEvent("filters-applied"));
 });

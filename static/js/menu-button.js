@@ -1,7 +1,7 @@
 // A button that shows a menu or a small form under itself.
 // <menu-button><button aria-haspopup="true" aria-expanded="false" aria-controls="m1">…</button><div class="menu" id="m1" hidden>…</div></menu-button>
 // Down arrow opens; arrows, Home and End move between items; Escape, Tab out and a click elsewhere close.
-// data-keep-open: stays open when something inside is clicked (small forms).
+// data-keep-open: stays open when something inside is clicked (small forms); [data-menu-close] closes it.
 
 class MenuButton extends HTMLElement {
   connectedCallback() {
@@ -14,6 +14,7 @@ class MenuButton extends HTMLElement {
       if (event.relatedTarget && !this.contains(event.relatedTarget)) this.toggle(false);
     });
     this.menu.addEventListener("click", (event) => {
+      if (event.target.closest("[data-menu-close]")) this.toggle(false, true);
       const item = event.target.closest("a, button");
       if (item && !("keepOpen" in this.dataset) && !item.closest("theme-switch, .segmented, form")) this.toggle(false, true);
     });
@@ -26,7 +27,7 @@ class MenuButton extends HTMLElement {
   }
 
   get items() {
-    return [...this.menu.querySelectorAll("a, button, input, select")].filter((item) => !item.disabled && item.offsetParent);
+    return [...this.menu.querySelectorAll("a, button, input, select, summary")].filter((item) => !item.disabled && item.offsetParent);
   }
 
   toggle(open, focusButton = false) {

@@ -7,11 +7,24 @@ from django.contrib import admin
 from django.urls import reverse
 from django.utils import timezone
 
-from finetune.models import Embedding, ModelVersion, TopicScore, Tuning, TuningState
-from projects.models import ApiKey, Change, Column, Invitation, Job, JobKind, JobState, Member, Project
+from finetune.models import Embedding, MeaningSearch, ModelVersion, TopicScore, Tuning, TuningState
+from projects.models import ApiKey, Change, Column, Invitation, Job, JobKind, JobState, Member, Preference, Project
 from projects.services.members import invitation_create
 from projects.services.projects import project_delete, project_update
-from rows.models import Assignment, Row, Upload, Verbatim
+from rows.models import (
+    Assignment,
+    BulkAction,
+    BulkPart,
+    Cell,
+    FocusLease,
+    IndexedColumn,
+    Row,
+    SavedFilter,
+    SearchText,
+    Upload,
+    Verbatim,
+    ViewOptions,
+)
 from topics.models import Category, Topic
 
 OURS = [
@@ -41,6 +54,17 @@ def one_of_each(project, column, alice, assign):
         column=column, key="0" * 32, state=TuningState.IN_USE, encoder="fake", n_reviewed=20, n_features=4,
         digests=b"", parts=b"",
     )  # fmt: skip
+    MeaningSearch.objects.create(column=column, digest=b"0" * 16, text="late")
+    Preference.objects.create(user=alice)
+    bulk = BulkAction.objects.create(column=column, user=alice, token="t" * 32)
+    BulkPart.objects.create(bulk=bulk, number=1, first_id=1, last_id=2, n_rows=2, data=b"12")
+    verbatim = column.verbatims.first()
+    FocusLease.objects.create(verbatim=verbatim, column=column, user=alice, expires_at=timezone.now())
+    ViewOptions.objects.create(user=alice, column=column)
+    SavedFilter.objects.create(column=column, owner=alice, name="Late", query="q=late")
+    IndexedColumn.objects.get_or_create(column=column)
+    Cell.objects.get_or_create(column=column, row_number=1, defaults={"number": 2.0})
+    SearchText.objects.get_or_create(verbatim=verbatim, column=column, defaults={"text": "late"})
 
 
 def address(model, page: str, *args: object) -> str:
