@@ -132,7 +132,90 @@ def export(column: int, kind: str, path: str) -> dict[str, Any]:
     }
 
 
-STEPS = {step.__name__: step for step in (upload, start_import, add_topics, switch, review, open_rows, export)}
+def import_now(upload: int) -> dict[str, Any]:
+    """Import and index a table without a worker and without an AI update."""
+    from projects.jobs import job_execute, jobs_held
+    from projects.models import Job, JobKind
+
+    with jobs_held():
+        column = start_import(upload)["column"]
+        seconds = {}
+        for kind in (JobKind.IMPORT, JobKind.INDEX):
+            job = Job.objects.filter(kind=kind).first()
+            if job is None:  # a small table
+                continue
+            began = time.perf_counter()
+            done = job_execute(job.pk)
+            assert done is not None
+            assert done.state == "done", done.error
+            seconds[str(kind)] = time.perf_counter() - began
+            Job.objects.filter(kind=JobKind.UPDATE).delete()
+    return {"column": column, "seconds": seconds}
+
+
+def seed(column: int) -> dict[str, Any]:
+    """Give all rows topics, certainty and the rest without an AI update, and vectors that mean nothing."""
+    import numpy as np
+    from django.conf import settings
+    from django.db import connection
+    from django.utils.module_loading import import_string
+
+    from finetune.features import VectorCache, features_folder
+    from finetune.models import ModelVersion
+
+    add_topics(column)
+    one = Column.objects.select_related("project").get(pk=column)
+    topics = list(one.topics.order_by("pk").values_list("pk", flat=True))
+    user = person().pk
+    with connection.cursor() as cursor:
+        for place, topic in enumerate(topics):
+            share = max(2, int(2000 / (place + 1) ** 1.6)) if place < len(topics) - 1 else 2  # in 10,000
+            cursor.execute(
+                "INSERT INTO rows_assignment (verbatim_id, topic_id, sentiment, source, probability, position) "
+                "SELECT id, %s, (row_number + %s) %% 3 - 1, 'ai', 0.8, 0 FROM rows_verbatim "
+                "WHERE column_id = %s AND (CAST(row_number AS bigint) * 7919 + %s * 104729) %% 10000 < %s",
+                [topic, place, column, place, share],
+            )
+        cursor.execute(
+            "UPDATE rows_verbatim SET certainty = ((row_number %% 9973) * 7 %% 9973) / 10000.0, "
+            "sentiment = row_number %% 3 - 1, "
+            "language = CASE WHEN row_number %% 100 = 1 THEN 'de' ELSE '' END, "
+            "is_highlighted = (row_number %% 2003 = 5), is_reviewed = (row_number %% 401 = 7), "
+            "reviewed_at = CASE WHEN row_number %% 401 = 7 THEN CURRENT_TIMESTAMP END, "
+            "reviewed_by_id = CASE WHEN row_number %% 401 = 7 THEN %s END WHERE column_id = %s",
+            [user, column],
+        )
+        cursor.execute(
+            "UPDATE rows_assignment SET source = 'person' WHERE verbatim_id IN "
+            "(SELECT id FROM rows_verbatim WHERE column_id = %s AND is_reviewed)",
+            [column],
+        )
+    connection.close()
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE")
+    encoder = import_string(settings.ENCODER_CLASS).load(None, allow_download=False)
+    cache = VectorCache(features_folder(column, encoder.key), encoder.n_features)
+    rng = np.random.default_rng(0)
+    digests = Verbatim.objects.filter(column=column, is_group_head=True).values_list("digest", flat=True)
+    part: list[bytes] = []
+    for digest in digests.order_by("pk").iterator(chunk_size=20_000):
+        part.append(bytes(digest))
+        if len(part) == 50_000:
+            cache.append_vectors(part, rng.standard_normal((len(part), encoder.n_features), dtype=np.float32))
+            part = []
+    if part:
+        cache.append_vectors(part, rng.standard_normal((len(part), encoder.n_features), dtype=np.float32))
+    ModelVersion.objects.create(column=one, number=1, trigger="first", state="deployed", encoder=encoder.key)
+    return {
+        "topics": topics,
+        "categories": list(one.categories.order_by("pk").values_list("pk", flat=True)),
+        "columns": dict(one.project.columns.values_list("ref", "pk")),
+        "user": user,
+    }
+
+
+_ALL = (upload, start_import, import_now, seed, add_topics, switch, review, open_rows, export)
+STEPS = {step.__name__: step for step in _ALL}
 
 if __name__ == "__main__":
     answer = STEPS[sys.argv[1]](**json.loads(sys.argv[2]))

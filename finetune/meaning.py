@@ -37,7 +37,7 @@ RETRY_S = 30  # after a failure
 KEEP_DAYS = 30
 
 
-def meaning_answer(*, column: Column, text: str, wait_s: float = WAIT_S) -> MeaningAnswer:
+def meaning_answer(*, column: Column, text: str) -> MeaningAnswer:
     """Return what a search found, or why there is nothing yet; starts it where nobody did."""
     encoder = _encoder_key(column)
     n_texts = n_cached(features_folder(column.pk, encoder)) if encoder else 0
@@ -55,7 +55,7 @@ def meaning_answer(*, column: Column, text: str, wait_s: float = WAIT_S) -> Mean
         return MeaningAnswer("failed", message=job.error)
     if over:
         job = _start(search)
-        until = time.monotonic() + wait_s
+        until = time.monotonic() + WAIT_S
         while time.monotonic() < until:
             time.sleep(0.05)
             search.refresh_from_db()
@@ -111,13 +111,28 @@ def _search(search: MeaningSearch) -> int:
     n_texts, cosines, digests = most_similar(folder, vector, limit=MAX_TEXTS)
     floor = min(HIGHEST_FLOOR, max(LOWEST_FLOOR, SHARE_OF_BEST * float(cosines[0])))
     place = {one: i for i, (one, cosine) in enumerate(zip(digests, cosines, strict=True)) if cosine >= floor}
-    rows = Verbatim.objects.filter(column=search.column, digest__in=list(place), is_empty=False).order_by()
-    found = sorted(
-        (place[bytes(one)], number, pk) for pk, number, one in rows.values_list("pk", "row_number", "digest")
-    )
-    ids = array("q", (pk for _place, _number, pk in found[:MAX_ROWS]))
+    found = _rows_of(search.column, place)
+    ids = array("q", (pk for _place, _number, pk in sorted(found)[:MAX_ROWS]))
     MeaningSearch.objects.filter(pk=search.pk).update(encoder=encoder.key, n_texts=n_texts, found=ids.tobytes())
     return len(ids)
+
+
+def _rows_of(column: Column, place: dict[bytes, int]) -> list[tuple[int, int, int]]:
+    """Return place, row number and id of all rows with these texts; of duplicates only one has been encoded."""
+    rows = Verbatim.objects.filter(column=column, is_empty=False).order_by()
+    found: dict[int, tuple[int, int, int]] = {}
+    groups: dict[bytes, int] = {}
+    exact = rows.filter(digest__in=list(place))
+    for pk, number, own, text, size in exact.values_list(
+        "pk", "row_number", "digest", "fingerprint", "group_size"
+    ):
+        found[pk] = (place[bytes(own)], number, pk)
+        if size > 1:
+            groups[bytes(text)] = min(place[bytes(own)], groups.get(bytes(text), len(place)))
+    same = rows.filter(group_size__gt=1, fingerprint__in=list(groups))  # as the index has it
+    for pk, number, text in same.values_list("pk", "row_number", "fingerprint"):
+        found[pk] = (groups[bytes(text)], number, pk)
+    return list(found.values())
 
 
 def _start(search: MeaningSearch) -> Job:

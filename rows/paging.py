@@ -57,6 +57,8 @@ def _cell_page(row_filter: RowFilter, query: QuerySet[Verbatim], after: str, lim
         after, ((int,), (int, float, str), (int,))
     )  # 0, value and row number; or 1, 0 and row number among the empty ones
     found: list[tuple[int, ...]] = []  # what a token holds, row number last
+    filled: QuerySet[Any, Any]
+    blank: QuerySet[Any, Any]
     if token is None or token[0] == 0:
         if is_indexed:
             cells = Cell.objects.filter(column=column, row_number__in=query.values("row_number"))
@@ -86,7 +88,7 @@ def _cell_page(row_filter: RowFilter, query: QuerySet[Verbatim], after: str, lim
     return [ids[number] for number in shown], next_token
 
 
-def _with_cell(query: QuerySet[Verbatim], column: Column) -> QuerySet[Verbatim]:
+def _with_cell(query: QuerySet[Verbatim], column: Column) -> QuerySet[Any, Any]:
     if column.type == ColumnType.TEXT_TO_ANALYZE:
         return query.annotate(sort_value=Length("text"))
     if column.type == ColumnType.NUMERICAL:

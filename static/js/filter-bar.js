@@ -5,7 +5,7 @@
 // Typing waits 300 ms; everything else goes at once. [data-meaning] is the switch that makes the search field one for
 // meaning: it is then called "meaning" and waits for Enter, because every search asks the worker. Empty fields are left
 // out of the address (data-omit-empty). "grouping-changed" on body: the person's own choice counts now, not what the
-// address said ("grouped").
+// address said ("grouped"). <details data-set> gets the class "is-set" while one of its fields asks for something.
 // [data-clear="topic"] [data-clear-value="12"] empties one filter, [data-clear-all] all of them. "/" goes to the search field.
 
 import { activate, onSettled } from "./htmx-config.js";
@@ -22,6 +22,7 @@ class FilterBar extends HTMLElement {
     });
     this.addEventListener("change", (event) => {
       const field = event.target;
+      this.mark(field.closest("[data-set]"));
       if (field.matches("[data-meaning]")) this.searchBy(field.checked ? "meaning" : "q");
       else if (field.type !== "search" && field.name && field.form === this.form) this.later(0);
     });
@@ -102,7 +103,17 @@ class FilterBar extends HTMLElement {
       if (field.type === "radio") field.checked = field.value === "";
       else this.set(field);
     }
+    for (const part of this.querySelectorAll("[data-set]")) this.mark(part);
     this.later(0);
+  }
+
+  mark(part) {
+    const asks = ({ type, checked, name, value, dataset }) => {
+      if (type === "checkbox" || type === "radio") return checked && value !== "";
+      if ("narrow" in dataset || /[._](op|unit|mode)$/u.test(name)) return ["empty", "filled"].includes(value);
+      return value.trim() !== "";
+    };
+    part?.classList.toggle("is-set", [...part.querySelectorAll("input, select")].some(asks));
   }
 }
 

@@ -211,6 +211,7 @@ def test_search_filters_and_sort_live_in_the_address(view, coded):
     page.get_by_role("combobox", name="Sort").select_option("certainty")
     expect(page.locator("article.row").first).to_contain_text("N/A")
     page.get_by_role("button", name="Filter", exact=True).click()
+    page.locator("#filter-menu summary", has_text="Topics").click()
     page.locator("#filter-menu").get_by_label("Delivery time").check()
     expect(page.locator("article.row")).to_have_count(1)
     expect(page).to_have_url(re.compile(r"topic=\d+.*sort=certainty|sort=certainty.*topic=\d+"))

@@ -37,6 +37,7 @@ TEXTS = (
 def read(make_project: Any, alice: Any, bob: Any, role: str, monkeypatch: Any) -> Column:
     """A column whose texts the AI has read."""
     monkeypatch.setattr("finetune.meaning.WAIT_S", 0)
+    monkeypatch.setattr("finetune.meaning.HIGHEST_FLOOR", 0.27)  # the fake's vectors are short
     column = make_project(alice, texts=TEXTS, members={bob: role}).column
     update_now(column)
     return column

@@ -67,7 +67,7 @@ def both_ways(request: Any, table: Column, settings: Any) -> Column:
         settings.INDEX_FROM_ROWS = 1
         job = index_start(project=table.project)
         assert job is not None
-        assert job_execute(job.pk).state == JobState.DONE  # type: ignore[union-attr]
+        assert job_execute(job.pk).state == JobState.DONE
         assert IndexedColumn.objects.count() == 7
     return table
 
@@ -434,10 +434,10 @@ def test_a_killed_index_job_goes_on_where_it_was(table: Column, settings: Any, m
         chunk_write(project, columns, after, upto)
 
     monkeypatch.setattr(indexing, "_chunk_write", write)
-    assert job_execute(job.pk).state == JobState.FAILED  # type: ignore[union-attr]
+    assert job_execute(job.pk).state == JobState.FAILED
     assert not IndexedColumn.objects.exists()  # half an index is not read
     Job.objects.filter(pk=job.pk).update(state=JobState.QUEUED)
-    assert job_execute(job.pk).state == JobState.DONE  # type: ignore[union-attr]
+    assert job_execute(job.pk).state == JobState.DONE
     assert Cell.objects.count() == 8 * 7 + 2
 
 
