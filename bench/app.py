@@ -470,7 +470,8 @@ def bare_import_again(site: Site, path: Path) -> float:
 def show(value: Any) -> str:
     if isinstance(value, dict) and "p50_ms" in value:
         cpu = f"   server CPU {value['cpu_ms']:>6} ms" if "cpu_ms" in value else ""
-        return f"min {value['min_ms']:>7} ms   p50 {value['p50_ms']:>7} ms   p95 {value['p95_ms']:>7} ms{cpu}   (n = {value['n']})"
+        times = "   ".join(f"{name} {value[f'{name}_ms']:>7} ms" for name in ("min", "p50", "p95"))
+        return f"{times}{cpu}   (n = {value['n']})"
     if isinstance(value, dict):
         return ", ".join(f"{name} {number:g}" for name, number in value.items())
     return f"{value:,}" if isinstance(value, int) else str(value)
@@ -518,7 +519,12 @@ def main() -> None:
             write_table(source, options.data, n_rows)
             for database in databases:
                 print(f"\n{database}, {n_rows:,} rows, {source.stat().st_size / 2**20:.0f} MB of CSV", flush=True)
-                variables = {"LIMIT_FILE_MB": "1000", "JOB_LEASE_S": "60", "JOB_RECOVERY_S": "5", "LOG_LEVEL": "WARNING"}
+                variables = {
+                    "LIMIT_FILE_MB": "1000",
+                    "JOB_LEASE_S": "60",
+                    "JOB_RECOVERY_S": "5",
+                    "LOG_LEVEL": "WARNING",
+                }
                 if options.encoder == "real":
                     variables["ENCODER_CLASS"] = "finetune.engine.Encoder"
                 broker = "redis" if database == "postgresql" else "files"
