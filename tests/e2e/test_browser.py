@@ -289,7 +289,7 @@ def test_statistics_count_every_row(view):
     panel = page.get_by_role("tabpanel", name="Statistics")
     expect(panel.locator(".stat").first).to_contain_text("6")
     expect(panel).to_contain_text("Unique texts")
-    expect(panel).to_contain_text("The row browser shows identical rows once")
+    expect(panel).to_contain_text("with identical rows grouped it shows 5")
 
 
 def test_text_is_shown_as_typed_never_as_markup(site, make_project, alice, bob, column_url):
