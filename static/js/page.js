@@ -88,12 +88,25 @@ export function isTyping(event) {
 
 /** Single-key shortcuts can be switched off (WCAG 2.1.4); the choice belongs to the account, this browser has a copy. */
 export function shortcutsOn() {
-  return localStorage.getItem("shortcuts") !== "off";
+  try {
+    return localStorage.getItem("shortcuts") !== "off";
+  } catch {
+    return meta("shortcuts") !== "off"; // the browser allows no storage
+  }
+}
+
+function copyShortcuts(state) {
+  try {
+    if (state) localStorage.setItem("shortcuts", state);
+  } catch {
+    document.querySelector('meta[name="shortcuts"]')?.setAttribute("content", state);
+  }
+  // Key hints are shown where the keys work: html[data-single-keys="off"] hides them.
+  document.documentElement.dataset.singleKeys = shortcutsOn() ? "on" : "off";
 }
 
 export function keepShortcuts(on) {
-  localStorage.setItem("shortcuts", on ? "on" : "off");
-  showShortcuts();
+  copyShortcuts(on ? "on" : "off");
   const url = meta("shortcuts-url");
   if (!url) return;
   fetch(url, { method: "POST", body: new URLSearchParams({ on: on ? "1" : "0" }), headers: { "X-CSRFToken": csrfToken() }, keepalive: true })
@@ -101,10 +114,4 @@ export function keepShortcuts(on) {
     .catch(() => toast("Kept in this browser only: the server did not answer.", { kind: "error" }));
 }
 
-/** Key hints are shown where the keys work: html[data-single-keys="off"] hides them. */
-function showShortcuts() {
-  document.documentElement.dataset.singleKeys = shortcutsOn() ? "on" : "off";
-}
-
-if (meta("shortcuts")) localStorage.setItem("shortcuts", meta("shortcuts"));
-showShortcuts();
+copyShortcuts(meta("shortcuts"));

@@ -24,7 +24,10 @@ let sending = false;
 let inFlight = null;
 let enrich = (entry) => entry.body;
 
+let memory = null; // where the browser allows no storage, or it is full: as long as the page lives
+
 function read() {
+  if (memory) return memory;
   try {
     return JSON.parse(localStorage.getItem(STORE) ?? "[]");
   } catch {
@@ -33,8 +36,13 @@ function read() {
 }
 
 function write(entries) {
-  if (entries.length) localStorage.setItem(STORE, JSON.stringify(entries));
-  else localStorage.removeItem(STORE);
+  try {
+    if (entries.length) localStorage.setItem(STORE, JSON.stringify(entries));
+    else localStorage.removeItem(STORE);
+    memory = null;
+  } catch {
+    memory = entries;
+  }
   show();
 }
 

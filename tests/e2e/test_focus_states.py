@@ -307,6 +307,20 @@ def test_a_review_not_sent_yet_is_taken_back_without_the_server(site, column, al
     card(page, 3)
 
 
+def test_a_browser_without_storage_reviews_all_the_same(site, column, alice):
+    site.page.add_init_script(
+        "for (const name of ['getItem', 'setItem', 'removeItem'])"
+        " Storage.prototype[name] = () => { throw new DOMException('no storage', 'SecurityError'); }"
+    )
+    page = opened(site, column, alice)
+    for number in (1, 2, 3):
+        card(page, number)
+        page.keyboard.press("Enter")
+    card(page, 4)
+    all_saved(page)
+    assert reviewed(column) == [1, 2, 3]
+
+
 def test_an_ended_session_keeps_the_reviews(site, column, alice):
     site.expect_problem("status of 401", "Failed to load")
     page = opened(site, column, alice)

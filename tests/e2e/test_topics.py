@@ -306,6 +306,7 @@ def test_a_topic_made_in_focus_mode_is_put_on_the_card(site, alice, column):
     expect(page.locator("#card")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("#card")).not_to_contain_text("Thanks")
+    page.wait_for_function("() => !document.querySelector('focus-card').unsaved.length")
     assert Topic.objects.get(label="Thanks").assignments.exists()
 
 
