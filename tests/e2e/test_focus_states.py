@@ -307,10 +307,16 @@ def test_a_review_not_sent_yet_is_taken_back_without_the_server(site, column, al
     card(page, 3)
 
 
-def test_a_browser_without_storage_reviews_all_the_same(site, column, alice):
+def test_a_browser_that_keeps_nothing_reviews_all_the_same(site, column, alice):
+    """Local storage is full, or switched off."""
     site.page.add_init_script(
-        "for (const name of ['getItem', 'setItem', 'removeItem'])"
-        " Storage.prototype[name] = () => { throw new DOMException('no storage', 'SecurityError'); }"
+        """for (const name of ["getItem", "setItem", "removeItem"]) {
+          const native = Storage.prototype[name];
+          Storage.prototype[name] = function (...values) {
+            if (this === window.localStorage) throw new DOMException("no storage", "QuotaExceededError");
+            return native.apply(this, values);
+          };
+        }"""
     )
     page = opened(site, column, alice)
     for number in (1, 2, 3):
