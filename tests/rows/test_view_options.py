@@ -86,10 +86,12 @@ def test_conditions_that_hold_for_a_whole_group_keep_it_together(column, query):
     assert RowFilter.from_query(query, column).is_grouped
 
 
-def test_conditions_named_after_row_number_date_and_columns_suspend_grouping(column, monkeypatch):
-    for name in ("number_from", "date_added", "col_3"):
-        monkeypatch.setattr(RowFilter, "parameters", lambda self, with_sort=True, name=name: [(name, "1")])
-        assert RowFilter(column).suspends_grouping
+def test_conditions_on_row_number_date_star_and_other_columns_suspend_grouping(column):
+    other = column.project.columns.get(ref="region")
+    for query in ("row_min=2", "added_last=7", "highlighted=no", f"c{other.pk}.op=filled"):
+        assert RowFilter.from_query(query, column).suspends_grouping, query
+    for query in ("q=late", "reviewed=no", "certainty_min=30", "sort=-number"):
+        assert not RowFilter.from_query(query, column).suspends_grouping, query
 
 
 def test_the_count_tells_the_rows_shown_and_the_rows_behind_them(as_bob, column):
