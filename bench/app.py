@@ -518,7 +518,12 @@ def main() -> None:
             write_table(source, options.data, n_rows)
             for database in databases:
                 print(f"\n{database}, {n_rows:,} rows, {source.stat().st_size / 2**20:.0f} MB of CSV", flush=True)
-                variables = {"LIMIT_FILE_MB": "1000", "JOB_LEASE_S": "60", "JOB_RECOVERY_S": "5", "LOG_LEVEL": "WARNING"}
+                variables = {
+                    "LIMIT_FILE_MB": "1000",
+                    "JOB_LEASE_S": "60",
+                    "JOB_RECOVERY_S": "5",
+                    "LOG_LEVEL": "WARNING",
+                }
                 if options.encoder == "real":
                     variables["ENCODER_CLASS"] = "finetune.engine.Encoder"
                 broker = "redis" if database == "postgresql" else "files"

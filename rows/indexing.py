@@ -81,7 +81,7 @@ def index_run(run: JobRun) -> dict[str, Any]:
         with transaction.atomic():
             IndexedColumn.objects.filter(column__in=ids).delete()
             for model in (Cell, SearchText):
-                model.objects.filter(column__in=ids)._raw_delete(connection.alias)  # type: ignore[attr-defined]
+                model.objects.filter(column__in=ids)._raw_delete(connection.alias)
     total = Row.objects.filter(project=project).order_by("-number").values_list("number", flat=True).first() or 0
     run.progress(done=after, total=total, stage="Preparing filters")
     while after < total:

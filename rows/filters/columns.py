@@ -146,7 +146,7 @@ class ColumnCondition:
             return cls(column, op)
         ends = ("n", "unit") if op == "last" else ("a", "b")
         first, second = (storable(data.get(f"{name}.{end}", "")) for end in ends)
-        values = _READERS[column.type](op, first, second, options[:MAX_OPTIONS])
+        values = _READERS[ColumnType(column.type)](op, first, second, options[:MAX_OPTIONS])
         return cls(column, op, values) if values is not None else None
 
     def parameters(self) -> list[tuple[str, str]]:

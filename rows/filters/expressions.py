@@ -44,7 +44,7 @@ class Holds(Func):
         sql, params = compiler.compile(self.source_expressions[0])
         return f"({sql} ILIKE %s)", [*params, like_pattern(self.term, whole=self.whole)]
 
-    def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:
+    def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> Any:
         sql, params = compiler.compile(self.source_expressions[0])
         if self.term.isascii():
             return f"({sql} LIKE %s ESCAPE '\\')", [*params, like_pattern(self.term, whole=self.whole)]
@@ -72,7 +72,7 @@ class CellText(_Cell):
         sql, params = compiler.compile(self.source_expressions[0])
         return f"({sql} ->> %s)", [*params, self.ref]
 
-    def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:
+    def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> Any:
         sql, params = compiler.compile(self.source_expressions[0])
         return f"JSON_EXTRACT({sql}, %s)", [*params, self.path]
 
@@ -87,7 +87,7 @@ class CellNumber(_Cell):
         case = f"CASE WHEN jsonb_typeof({sql} -> %s) = 'number' THEN ({sql} ->> %s)::float8 END"
         return case, [*params, self.ref, *params, self.ref]
 
-    def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:
+    def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> Any:
         sql, params = compiler.compile(self.source_expressions[0])
         case = (
             f"CASE WHEN JSON_TYPE({sql}, %s) IN ('integer', 'real') THEN CAST(JSON_EXTRACT({sql}, %s) AS REAL) END"
@@ -110,7 +110,7 @@ class CellIs(_Cell):
         wanted = {self.ref: [self.value] if self.among else self.value}
         return f"({sql} @> %s::jsonb)", [*params, json.dumps(wanted)]  # the operator of the GIN index
 
-    def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:
+    def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> Any:
         sql, params = compiler.compile(self.source_expressions[0])
         wanted = int(self.value) if isinstance(self.value, bool) else self.value
         kinds = "('true', 'false')" if isinstance(self.value, bool) else "('text', 'integer', 'real')"
@@ -128,6 +128,6 @@ class CellBlank(_Cell):
         sql, params = compiler.compile(self.source_expressions[0])
         return f"(COALESCE({sql} ->> %s, '') IN ('', '[]'))", [*params, self.ref]
 
-    def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:
+    def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> Any:
         sql, params = compiler.compile(self.source_expressions[0])
         return f"(COALESCE(JSON_EXTRACT({sql}, %s), '') IN ('', '[]'))", [*params, self.path]
