@@ -149,8 +149,8 @@ def topic_condition(
         return query.filter(sentiment__in=sentiments) if sentiments else query
 
     if categories:
-        of_them = Topic.objects.filter(column=column, category__in=categories, deleted_at=None)
-        found &= Q(pk__in=having(topic__in=list(of_them.values_list("pk", flat=True))).values("verbatim"))
+        own_topics = Topic.objects.filter(column=column, category__in=categories, deleted_at=None)
+        found &= Q(pk__in=having(topic__in=list(own_topics.values_list("pk", flat=True))).values("verbatim"))
     if not topics:
         if sentiments and not categories:
             found &= Q(Exists(own().filter(sentiment__in=sentiments)))

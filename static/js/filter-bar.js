@@ -12,6 +12,7 @@ import { activate, onSettled } from "./htmx-config.js";
 import { isTyping, shortcutsOn } from "./page.js";
 
 const TYPING_MS = 300;
+const HOW = /[._](op|unit|mode)$/u; // fields that say how others are meant
 
 class FilterBar extends HTMLElement {
   connectedCallback() {
@@ -22,7 +23,11 @@ class FilterBar extends HTMLElement {
     });
     this.addEventListener("change", (event) => {
       const field = event.target;
-      this.mark(field.closest("[data-set]"));
+      const part = field.closest("[data-set]");
+      const asked = part?.classList.contains("is-set");
+      this.mark(part);
+      // An operator without a value asks for nothing yet.
+      if (part && HOW.test(field.name) && !asked && !part.classList.contains("is-set")) return;
       if (field.matches("[data-meaning]")) this.searchBy(field.checked ? "meaning" : "q");
       else if (field.type !== "search" && field.name && field.form === this.form) this.later(0);
     });
@@ -110,7 +115,7 @@ class FilterBar extends HTMLElement {
   mark(part) {
     const asks = ({ type, checked, name, value, dataset }) => {
       if (type === "checkbox" || type === "radio") return checked && value !== "";
-      if ("narrow" in dataset || /[._](op|unit|mode)$/u.test(name)) return ["empty", "filled"].includes(value);
+      if ("narrow" in dataset || HOW.test(name)) return ["empty", "filled"].includes(value);
       return value.trim() !== "";
     };
     part?.classList.toggle("is-set", [...part.querySelectorAll("input, select")].some(asks));

@@ -43,7 +43,7 @@ def test_the_builder_shows_what_is_set(coded: Column, as_bob: Client, bob: Any) 
         'name="added_last" value="3"',
     ):
         assert text in page, text
-    assert page.count(" is-set\"") == 8
+    assert page.count(' is-set"') == 8
 
 
 def test_names_from_the_file_are_escaped(table: Column, as_bob: Client) -> None:
