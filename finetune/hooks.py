@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from django.core.cache import cache
 
 from projects.models import Column, Project
 from rows import hooks as row_hooks
@@ -24,6 +25,7 @@ def connect() -> None:
     row_hooks.near_identical.register(_near_identical)
     row_hooks.proposals.register(_proposals)
     row_hooks.review_order.register(_review_order)
+    row_hooks.learning_state.register(_learning_state)
     topic_hooks.topics_changed.register(services.after_topic_change)
 
 
@@ -52,6 +54,20 @@ def _review_order(column: Column) -> list[int]:
 
     version = version_deployed(column)
     return version.metrics.get("queue", []) if version is not None else []
+
+
+def _learning_state(column: Column) -> dict[str, Any]:
+    from finetune.selectors import score_history, version_deployed
+
+    version = version_deployed(column)
+    if version is None:
+        return {"version": 0, "scores": [], "measured": None}
+    key = f"column:{column.pk}:learning:{version.pk}"
+    scores = cache.get(key)
+    if scores is None:
+        scores = [(n_reviewed, score) for _, n_reviewed, score in score_history(column)]
+        cache.set(key, scores, 600)
+    return {"version": version.number, "scores": scores, "measured": version.metrics.get("measured")}
 
 
 def _near_identical(column: Column, verbatim_id: int, candidate_ids: Sequence[int]) -> set[int]:

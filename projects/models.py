@@ -275,3 +275,13 @@ class Change(models.Model):
 
     def __str__(self) -> str:
         return self.summary or self.get_kind_display()
+
+
+class Preference(models.Model):
+    """What a person chose about the interface, kept with the account: it holds on every computer."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+")
+    single_key_shortcuts = models.BooleanField(default=True)
+
+    def __str__(self) -> str:
+        return f"Preferences of {self.user_id}"

@@ -31,6 +31,7 @@ from projects.models import (
     JobKind,
     JobState,
     Member,
+    Preference,
     Project,
     ProjectState,
     Role,
@@ -394,3 +395,12 @@ def job_list(*, project: Project, limit: int = 8) -> list[Job]:
     for job in last[:limit]:
         found.setdefault(job.pk, job)
     return list(found.values())[:limit]
+
+
+# --- the person ------------------------------------------------------------------------------------
+def shortcuts_of(user: AnyUser) -> str:
+    """Return "on" or "off": whether keys without Ctrl or Cmd do something for this person; "" without one."""
+    if not user.is_authenticated:
+        return ""
+    kept = Preference.objects.filter(user_id=user.pk).values_list("single_key_shortcuts", flat=True).first()
+    return "off" if kept is False else "on"

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from projects.views import history, jobs, members, projects
+from projects.views import history, jobs, members, preferences, projects
 
 app_name = "projects"
 urlpatterns = [
@@ -28,5 +28,6 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/", jobs.job_detail, name="job_detail"),
     path("jobs/<uuid:job_id>/cancel/", jobs.job_cancel, name="job_cancel"),
     path("jobs/<uuid:job_id>/retry/", jobs.job_retry, name="job_retry"),
+    path("shortcuts/", preferences.shortcuts, name="shortcuts"),
     path("status/", jobs.work_waiting, name="work_waiting"),
 ]

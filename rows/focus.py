@@ -10,14 +10,16 @@ from __future__ import annotations
 import random
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.db.models import QuerySet
 
 from projects.models import Column
 from rows import hooks
-from rows.models import Verbatim
+from rows.models import Assignment, Verbatim
 from rows.selectors import with_topics
+from rows.services.leases import lease_claim, leased_to_others
 
 N_CANDIDATES = 20
 _DRAWS = 64
@@ -44,8 +46,9 @@ def focus_next(
     exclude: Collection[int] = (),
     rng: random.Random | None = None,
     strategy: str = "focus",
+    user: Any = None,
 ) -> Card | None:
-    """Return the next card, or None when everything is reviewed or skipped.
+    """Return the next card, or None when everything is reviewed, skipped or in front of somebody else.
 
     Parameters
     ----------
@@ -55,12 +58,26 @@ def focus_next(
         Verbatims that the person skipped.
     strategy
         "focus" (mix), "certainty" (least certain only) or "random".
+    user
+        Who gets the card: the row is leased to them, and rows leased to others wait. None: no leases.
     """
     rng = rng or random.SystemRandom()
-    share = {"focus": settings.AUDIT_SHARE_PERCENT / 100, "random": 1.0, "certainty": 0.0}[strategy]
     skipped = set(exclude)
     if last_id:
         skipped.add(last_id)
+    if user is not None:
+        skipped.update(leased_to_others(column=column, user=user).values_list("verbatim_id", flat=True))
+    while (card := _choose(column, last_id, skipped, rng, strategy)) is not None:
+        if user is None or lease_claim(verbatim=card.verbatim, user=user):
+            return card
+        skipped.add(card.verbatim.pk)  # somebody else was faster
+    return None
+
+
+def _choose(
+    column: Column, last_id: int | None, skipped: set[int], rng: random.Random, strategy: str
+) -> Card | None:
+    share = {"focus": settings.AUDIT_SHARE_PERCENT / 100, "random": 1.0, "certainty": 0.0}[strategy]
     if rng.random() < share:
         drawn = _draw(column, skipped, rng)
         if drawn is not None:
@@ -110,3 +127,14 @@ def _draw(column: Column, skipped: set[int], rng: random.Random) -> Verbatim | N
     # Few rows are left among many: draw from the list itself.
     left = list(pool(column).exclude(pk__in=skipped).order_by("id").values_list("pk", flat=True)[:10_000])
     return with_topics(Verbatim.objects.filter(pk=rng.choice(left))).get() if left else None
+
+
+def recent_topics(*, column: Column, user: Any, limit: int = 8) -> list[int]:
+    """Return the topics this person put on rows last, the last one first."""
+    last = Verbatim.objects.filter(column=column, is_reviewed=True).order_by("-reviewed_at", "-id")
+    own = [pk for pk, reviewer in last.values_list("pk", "reviewed_by")[:200] if reviewer == user.pk][:30]
+    topics: dict[int, list[int]] = {pk: [] for pk in own}
+    used = Assignment.objects.filter(verbatim__in=own, topic__deleted_at=None).order_by("position", "id")
+    for verbatim, topic in used.values_list("verbatim_id", "topic_id"):
+        topics[verbatim].append(topic)
+    return list(dict.fromkeys(pk for found in topics.values() for pk in found))[:limit]

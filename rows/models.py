@@ -151,6 +151,24 @@ class Assignment(models.Model):
         return f"{self.topic} on {self.verbatim_id}"
 
 
+class FocusLease(models.Model):
+    """A row that focus mode put in front of a person, or holds ready for them, until `expires_at`.
+
+    Not a lock: it only keeps focus mode from serving the row to somebody else meanwhile. A review needs none.
+    """
+
+    verbatim = models.OneToOneField(Verbatim, models.CASCADE, primary_key=True, related_name="focus_lease")
+    column = models.ForeignKey(Column, models.CASCADE, related_name="+", db_index=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["column", "expires_at"], name="focus_lease_by_column")]
+
+    def __str__(self) -> str:
+        return f"{self.verbatim_id} for {self.user_id} until {self.expires_at:%H:%M:%S}"
+
+
 class UploadState(models.TextChoices):
     UPLOADED = "uploaded", "Uploaded"
     ORGANISED = "organised", "Organised"

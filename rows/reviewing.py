@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.core.signing import BadSignature, Signer
+from django.core.signing import Signer
 from django.http import QueryDict
+from django.utils.crypto import constant_time_compare
 
 from projects.history import can_undo
 from projects.models import Change, ChangeKind, Column
@@ -17,7 +18,8 @@ from rows.services.reviews import TopicChoice
 from topicassign.errors import ApplicationError
 from topics.models import Topic
 
-_SIGNER = Signer(salt="rows.focus")
+# One key for rows served in order, one for rows drawn at random: a token does not tell which of them it is.
+_SIGNERS = {False: Signer(salt="rows.focus.planned"), True: Signer(salt="rows.focus.random")}
 _SENTIMENTS = {"1": 1, "0": 0, "-1": -1}
 MAX_SKIPPED = 300
 
@@ -53,6 +55,21 @@ def choices_of(verbatim: Verbatim) -> list[TopicChoice]:
     return [TopicChoice(row.topic_id, row.sentiment) for row in verbatim.assignments.all()]
 
 
+def is_saved_already(*, verbatim: Verbatim, form: ReviewForm, user: Any) -> bool:
+    """Say whether this very decision of this person is what the row has: it was sent twice.
+
+    A page that did not get the answer to a review sends it again; that is no conflict.
+    """
+    if not verbatim.is_reviewed or verbatim.reviewed_by_id != user.pk:
+        return False
+    has = {choice.topic_id: choice.sentiment for choice in choices_of(verbatim)}
+    asked = {choice.topic_id: choice.sentiment for choice in form.topics}
+    if has.keys() != asked.keys():
+        return False
+    # A review without a sentiment was saved as neutral, and one for a topic without sentiment as none.
+    return all(asked[pk] == mood or (asked[pk] is None and mood == 0) or mood is None for pk, mood in has.items())
+
+
 @dataclass
 class Line:
     """One topic in the editor of a row."""
@@ -81,17 +98,19 @@ def lines_of_choices(choices: list[TopicChoice], column: Column) -> list[Line]:
 
 
 def card_sign(verbatim_id: int, is_audit: bool) -> str:
-    """Return a token that says this row was served in focus mode, and whether at random (the audit sample)."""
-    return _SIGNER.sign(f"{verbatim_id}:{int(is_audit)}")
+    """Return a token that says this row was served in focus mode, and whether at random (the audit sample).
+
+    People must treat random rows like all others, so the token does not show what it says.
+    """
+    return _SIGNERS[is_audit].signature(str(verbatim_id))
 
 
 def card_read(token: str, verbatim_id: int) -> bool | None:
     """Return whether the row was served at random; None where the token does not fit."""
-    try:
-        pk, _, audit = _SIGNER.unsign(token).partition(":")
-    except BadSignature:
-        return None
-    return audit == "1" if pk == str(verbatim_id) else None
+    for is_audit, signer in _SIGNERS.items():
+        if constant_time_compare(token, signer.signature(str(verbatim_id))):
+            return is_audit
+    return None
 
 
 def skipped_ids(text: str) -> list[int]:

@@ -30,6 +30,7 @@ urlpatterns = [
     path("columns/<int:column_id>/focus/review/", focus.focus_review, name="focus_review"),
     path("columns/<int:column_id>/focus/palette/", focus.palette, name="focus_palette"),
     path("columns/<int:column_id>/focus/undo/", focus.focus_undo, name="focus_undo"),
+    path("columns/<int:column_id>/focus/release/", focus.focus_release, name="focus_release"),
     path("import/", imports.import_upload, name="import_upload"),
     path("import/<int:upload_id>/organise/", imports.import_organise, name="import_organise"),
     path("import/<int:upload_id>/sheet/", imports.import_sheet, name="import_sheet"),

@@ -62,6 +62,7 @@ RULES: dict[str, Rule] = {
     "projects:list": Rule(SIGNED_IN),
     "projects:deleted": Rule(SIGNED_IN),
     "projects:work_waiting": Rule(SIGNED_IN),
+    "projects:shortcuts": Rule(None, SIGNED_IN, body={"on": "1"}),
     "projects:detail": Rule(VIEWER),
     "projects:numbers": Rule(VIEWER),
     "projects:settings": Rule(ADMIN, ADMIN),
@@ -110,6 +111,7 @@ RULES: dict[str, Rule] = {
     "rows:focus_palette": Rule(ANALYST),
     "rows:focus_review": Rule(None, ANALYST),
     "rows:focus_undo": Rule(None, ANALYST),
+    "rows:focus_release": Rule(None, ANALYST),
     # imports: an upload belongs to the person who made it
     "rows:import_upload": Rule(SIGNED_IN, SIGNED_IN),
     "rows:import_organise": Rule(OWNER, OWNER, hidden=True),

@@ -272,6 +272,7 @@ REVIEWS_PER_UPDATE = env_int("REVIEWS_PER_UPDATE", 5, minimum=1)
 # Numbers of reviews at which the encoder is fine-tuned, then at every doubling of the last. Empty: never.
 DEEP_UPDATES_AT = env_numbers("DEEP_UPDATES_AT", "20,50,100,200,300")
 TOPIC_CHANGE_DEBOUNCE_S = env_int("TOPIC_CHANGE_DEBOUNCE_S", 5)
+FOCUS_LEASE_S = env_int("FOCUS_LEASE_S", 300, minimum=30)  # how long a row of focus mode stays one person's
 AUDIT_SHARE_PERCENT = env_int("AUDIT_SHARE_PERCENT", 20)
 if AUDIT_SHARE_PERCENT > 100:
     raise ImproperlyConfigured(f"AUDIT_SHARE_PERCENT must be at most 100, got {AUDIT_SHARE_PERCENT}.")

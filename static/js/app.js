@@ -27,6 +27,7 @@ const PARTS = [
   ["topic-board", () => import("./topic-board.js")],
   ["topic-editor", () => import("./topic-editor.js")],
   ["topic-form", () => import("./topic-form.js")],
+  ["topic-palette", () => import("./topic-palette.js")],
   ["topic-picker", () => import("./topic-picker.js")],
   ["undo-keys", () => import("./undo-keys.js")],
 ];

@@ -1,48 +1,59 @@
 // Focus mode: one row after the other, by keyboard, without losing a key.
-// <focus-card data-undo-url="…" data-next-url="…">
-//   <topic-editor> <div id="card"><form hx-post="…" hx-target="#card" hx-swap="innerHTML" data-queue="Row 12"> … </form></div>
-//     <topic-picker>…</topic-picker> </topic-editor>
-// </focus-card>
-// 1-9, 0 toggle the lines · S / Shift+S next / previous sentiment of the current line · Up / Down current line
-// letters search topics, Enter there picks · Enter confirms and shows the next · U undoes and goes back · N skips
-// Keys pressed while the next card is on its way are kept and played on that card.
-// Buttons: [data-confirm] [data-skip] [data-undo-last]
+// <focus-card data-review-url="…" data-undo-url="…" data-next-url="…" data-release-url="…" data-version="7" data-say-…>
+//   <topic-editor> <div id="card"><form data-row="12" data-label="Row 12"> … </form></div>
+//     <topic-palette>…</topic-palette> </topic-editor>
+// </focus-card> <template data-hold> what stands on the card while the server is away </template>
+//
+// Cards wait in a deck (focus-deck.js), so the next one is there at once; the review goes out behind it
+// (review-queue.js). Where the deck is empty keys are kept and played on the card that comes.
+// Keys: focus-keys.js. Buttons: [data-confirm] [data-skip] [data-undo-last] [data-unskip] [data-look-again]
 
-import { load, onAfterRequest, onBeforeRequest, onSettled } from "./htmx-config.js";
+import { showOffline, showSignedOut } from "./htmx-config.js";
+import { Deck, request } from "./focus-deck.js";
+import { FocusKeys } from "./focus-keys.js";
+import { announce, banner, toast } from "./page.js";
+import { enrichWith, post, queued, takeBack } from "./review-queue.js";
 import "./topic-editor.js";
-import "./topic-picker.js";
-import { announce, isTyping, shortcutsOn } from "./page.js";
+import "./topic-palette.js";
 
-const COMMANDS = new Set(["s", "u", "n"]);
+const LOOK_S = 20; // renews the leases, brings the new order after an AI update
+const AGAIN_S = 3;
 
 class FocusCard extends HTMLElement {
   connectedCallback() {
-    this.keys = [];
-    this.waiting = false;
-    this.onKey = (event) => this.key(event);
-    document.addEventListener("keydown", this.onKey);
-    this.addEventListener("topic-pick", () => this.card.focus({ preventScroll: true }));
-    this.addEventListener("topic-escape", () => this.card.focus({ preventScroll: true }));
-    this.addEventListener("click", (event) => {
-      if (event.target.closest("[data-skip]")) this.skip();
-      if (event.target.closest("[data-undo-last]")) this.undo();
-    });
-    this.addEventListener("review-kept", () => this.kept());
-    this.goOn = () => this.held && this.next();
-    document.body.addEventListener("reviews-saved", this.goOn);
-    // A topic made from here is meant for the row on the card.
-    this.created = ({ detail: { id, label, category, color, sentiment } }) => {
-      this.editor?.pick({ id: String(id), label, category, color, hasSentiment: sentiment });
-      setTimeout(() => this.card.focus({ preventScroll: true })); // after the dialog gave the focus back
-    };
-    document.body.addEventListener("topic-created", this.created);
+    const { nextUrl, releaseUrl, version } = this.dataset;
+    this.deck = new Deck({ nextUrl, releaseUrl, version });
+    this.past = []; // {kind: "review" | "skip", card, entry}, the last one at the end
+    this.keys = new FocusKeys(this);
+    this.isHeld = false;
+    this.current = this.form ? { id: this.form.elements.verbatim.value, node: this.form } : null;
+    this.waiting = !this.current;
+    this.stop = new AbortController();
+    const on = (target, name, run) => target.addEventListener(name, run, { signal: this.stop.signal });
+    on(document, "keydown", (event) => this.keys.press(event));
+    on(this, "submit", (event) => (event.preventDefault(), this.waiting || this.confirm()));
+    on(this, "click", (event) => this.click(event.target));
+    on(this, "topic-pick", ({ detail }) => this.picked(detail.id));
+    on(this, "topic-escape", () => this.card.focus({ preventScroll: true }));
+    on(document.body, "topic-created", ({ detail }) => this.created(detail));
+    on(document.body, "topics-changed", () => !this.current && this.topUp(true));
+    on(document.body, "review-answer", ({ detail }) => this.answered(detail));
+    on(document.body, "reviews-idle", ({ detail }) => (detail.state ? this.hold(detail.state) : this.topUp()));
+    on(window, "pagehide", () => this.deck.release(this.shown));
+    on(window, "pageshow", (event) => event.persisted && this.look());
+    this.ticking = setInterval(() => document.visibilityState === "visible" && this.look(), 1000 * LOOK_S);
+    enrichWith((entry) => this.body(entry));
+    this.palette?.propose?.(this.lineIds);
+    if (this.current && this.unsaved.includes(this.current.id)) this.advance(); // decided before the page was loaded anew
     this.card.focus({ preventScroll: true });
+    if (this.current) this.topUp();
   }
 
   disconnectedCallback() {
-    document.removeEventListener("keydown", this.onKey);
-    document.body.removeEventListener("reviews-saved", this.goOn);
-    document.body.removeEventListener("topic-created", this.created);
+    this.stop.abort();
+    clearInterval(this.ticking);
+    clearTimeout(this.again);
+    enrichWith((entry) => entry.body);
   }
 
   get card() {
@@ -57,161 +68,253 @@ class FocusCard extends HTMLElement {
     return this.querySelector("topic-editor");
   }
 
-  get picker() {
-    return this.querySelector("topic-picker");
+  get palette() {
+    return this.querySelector("topic-palette");
   }
 
-  /** A native key event: typed into a field it is the field's, else it is ours or waits. */
-  key(event) {
-    if ((event.ctrlKey || event.metaKey) && !event.shiftKey && !event.altKey && event.key.toLowerCase() === "z") {
-      if (event.target.matches?.("input[type=search]") && event.target.value) return;
-      event.preventDefault();
-      this.play({ key: "u", shift: false });
-      return;
-    }
-    if (isTyping(event)) return;
-    const known = event.key.length === 1 || ["Enter", "ArrowUp", "ArrowDown", "Backspace"].includes(event.key);
-    if (!known || event.key === "?" || event.key === " ") return;
-    if (event.key === "Enter" && event.target.closest?.("a, button, summary") && !event.target.closest("[data-confirm]")) return;
-    if (["ArrowUp", "ArrowDown"].includes(event.key) && event.target.type === "radio") return;
-    if (event.key.length === 1 && !shortcutsOn()) return;
-    if (event.repeat && event.key === "Enter") return event.preventDefault();
-    event.preventDefault();
-    this.play({ key: event.key, shift: event.shiftKey });
+  get lineIds() {
+    return this.editor.lines.map((line) => line.dataset.topic);
   }
 
-  play(stroke) {
-    if (this.waiting) this.keys.push(stroke);
-    else this.act(stroke);
+  /** Reviews that are not saved yet: their rows must not come again. */
+  get unsaved() {
+    return queued().filter((entry) => entry.verbatim && entry.state !== "stale").map((entry) => entry.verbatim);
   }
 
-  act({ key, shift }) {
-    // A search begun by a replayed letter goes on collecting letters and takes Enter for itself.
-    if (document.activeElement === this.picker?.input && this.picker.query && key !== "?") {
-      if (key === "Enter") return this.picker.active ? this.picker.pick(this.picker.active) : undefined;
-      if (key.length === 1) return this.search(key);
-    }
-    const lower = key.toLowerCase();
-    if (/^[0-9]$/.test(key)) return this.toggle((Number(key) + 9) % 10);
-    if (key === "Enter") return this.confirm();
-    if (key === "ArrowDown" || key === "ArrowUp") return this.move(key === "ArrowDown" ? 1 : -1);
-    if (lower === "s") return this.cycle(shift);
-    if (lower === "u") return this.undo();
-    if (lower === "n") return this.skip();
-    if (key === "/") return this.picker?.input.focus();
-    if (key.length === 1 && /[\p{L}]/u.test(key) && !COMMANDS.has(lower)) this.search(key);
+  get shown() {
+    return [...new Set([...this.unsaved, this.current?.id].filter(Boolean))];
   }
 
-  toggle(index) {
-    const line = this.editor.lines[index];
-    if (line) {
-      this.editor.toggle(line);
-      const name = line.querySelector(".line__label").textContent;
-      announce(`${name} ${this.editor.box(line).checked ? "on" : "off"}`);
+  say(name) {
+    return this.dataset[`say${name}`] ?? "";
+  }
+
+  click(target) {
+    if (target.closest("[data-skip]")) this.skip();
+    if (target.closest("[data-undo-last]")) this.undo();
+    if (target.closest("[data-look-again]")) this.topUp(true);
+    if (target.closest("[data-unskip]")) {
+      this.deck.skipped = [];
+      this.past = this.past.filter((act) => act.kind !== "skip");
+      this.topUp(true);
     }
   }
 
-  move(by) {
-    const lines = this.editor.lines;
-    if (!lines.length) return;
-    const at = lines.findIndex((line) => line.dataset.topic === this.editor.current);
-    const line = lines[at < 0 ? (by > 0 ? 0 : lines.length - 1) : (at + by + lines.length) % lines.length];
-    this.editor.current = line.dataset.topic;
-    this.editor.paint();
-    line.scrollIntoView({ block: "nearest" });
-    announce(line.querySelector(".line__label").textContent);
+  picked(id) {
+    this.card.focus({ preventScroll: true });
+    this.editor.line(id)?.scrollIntoView({ block: "nearest" });
   }
 
-  cycle(back) {
-    const on = this.editor.lines.filter((line) => this.editor.box(line).checked && line.querySelector("input[type=radio]"));
-    const line = this.editor.line(this.editor.current ?? "") ?? on[0];
-    if (!line || !this.editor.cycle(line, back)) {
-      if (on[0] && on[0] !== line) this.editor.cycle(on[0], back);
-      else announce("No topic with sentiment is chosen.");
-      return;
-    }
-    announce(line.querySelector("input[type=radio]:checked")?.closest("label").textContent.trim() ?? "");
+  /** A topic made from here is meant for the row on the card. */
+  created({ id, label, category, color, sentiment }) {
+    if (!this.current) return;
+    this.editor.pick({ id: String(id), label, category, color, hasSentiment: sentiment });
+    setTimeout(() => this.card.focus({ preventScroll: true })); // after the dialog gave the focus back
   }
 
-  search(letter) {
-    const input = this.picker?.input;
-    if (!input) return;
-    input.focus();
-    input.value += letter;
-    input.dispatchEvent(new Event("input", { bubbles: true }));
-  }
-
+  // --- what the person does ------------------------------------------------------------------------
   confirm() {
-    if (this.held || !this.form) return;
-    this.waiting = true;
-    this.picker?.clear();
-    this.card.focus({ preventScroll: true });
-    this.form.requestSubmit();
-  }
-
-  async request(verb, url, values = {}) {
-    if (!url) return;
-    this.waiting = true;
-    this.card.focus({ preventScroll: true });
-    await load(verb, url, { target: this.card, swap: "innerHTML", source: this.card, values }).catch(() => {});
+    const { current, form } = this;
+    if (!current || !form) return;
+    const data = new FormData(form);
+    for (const name of ["csrfmiddlewaretoken", "skip"]) data.delete(name);
+    const body = new URLSearchParams([...data, ["want", "0"]]).toString();
+    this.palette?.used(data.getAll("topic"));
+    this.deck.done.add(current.id);
+    const entry = post({ url: this.dataset.reviewUrl, body, label: form.dataset.label, verbatim: current.id });
+    this.past.push({ kind: "review", card: current, entry });
+    this.advance();
   }
 
   skip() {
-    const form = this.form;
-    if (!form || this.held) return;
-    this.request("GET", this.dataset.nextUrl, { skip: [form.elements.skip?.value, form.elements.verbatim.value].filter(Boolean).join(",") });
+    if (!this.current || this.waiting) return;
+    this.deck.skipped.push(this.current.id);
+    this.past.push({ kind: "skip", card: this.current });
+    this.advance();
   }
 
-  undo() {
-    if (this.held) return;
-    this.request("POST", this.dataset.undoUrl, { skip: this.form?.elements.skip?.value ?? "" });
+  /** Go back one step: as far as this page remembers by itself, beyond that the server knows. */
+  async undo() {
+    if (this.waiting && this.current) return; // another undo is on its way
+    const last = this.past.at(-1);
+    if (last?.kind === "skip") {
+      this.deck.skipped = this.deck.skipped.filter((id) => id !== last.card.id);
+      return this.goBack(this.past.pop().card);
+    }
+    if (last && takeBack(last.entry)) return this.goBack(this.past.pop().card);
+    if (this.isHeld) return announce(this.say("Held"));
+    this.waiting = true;
+    await this.saved();
+    if (this.isHeld) return this.settle();
+    const answer = await request("POST", this.dataset.undoUrl, this.deck.wishes(this.shown, 0));
+    if (answer.outcome !== "ok") {
+      this.complain(answer);
+      this.keys.forget();
+      return this.current || this.card.querySelector("[data-end]") ? this.settle() : this.topUp(true);
+    }
+    this.undone(answer.html);
+    document.body.dispatchEvent(new CustomEvent("ai-changed"));
   }
 
-  /** The review could not be sent and waits in the browser: hold this card until it got through. */
-  kept() {
-    this.held = true;
-    this.waiting = false;
-    this.keys = [];
-    this.card.setAttribute("aria-busy", "true");
-    announce("Not saved yet. The review waits in this browser until the server answers.");
+  /** The server took a review back: its card as the person left it, on the row's new revision. */
+  undone(html) {
+    const answer = new DOMParser().parseFromString(html, "text/html");
+    const id = answer.querySelector("template[data-card]").dataset.card;
+    this.deck.done.delete(id);
+    const mine = this.past.findLast((act) => act.card.id === id)?.card;
+    this.past = this.past.filter((act) => act.card.id !== id);
+    const before = this.current;
+    this.current = null;
+    this.deck.cards = this.deck.cards.filter((card) => card.id !== id);
+    const { progress } = this.deck.receive(html, this.shown);
+    this.progress(progress);
+    const card = this.deck.cards.splice(this.deck.cards.findIndex((one) => one.id === id), 1)[0];
+    if (mine) for (const name of ["revision", "card"]) mine.node.elements[name].value = card.node.elements[name].value;
+    if (before?.id !== id) this.deck.putBack(before);
+    this.show(mine ?? card, this.say("Back"));
   }
 
-  next() {
-    const skip = this.form?.elements.skip?.value ?? "";
-    this.held = false;
-    this.request("GET", this.dataset.nextUrl, { skip });
+  goBack(card) {
+    this.deck.done.delete(card.id);
+    this.deck.putBack(this.current);
+    this.show(card, this.say("Back"));
   }
 
-  /** The new card is there: play the keys that were typed meanwhile. */
-  settle() {
-    this.waiting = false;
-    this.card.removeAttribute("aria-busy");
+  /** Wait until every review is saved, or until the server turns out to be away. */
+  saved() {
+    if (!this.unsaved.length) return Promise.resolve();
+    return new Promise((resolve) => document.body.addEventListener("reviews-idle", resolve, { once: true }));
+  }
+
+  // --- the cards -----------------------------------------------------------------------------------
+  advance() {
+    const next = this.deck.take();
+    if (next) this.show(next);
+    else {
+      this.current = null;
+      this.waiting = true;
+      this.card.setAttribute("aria-busy", "true");
+      if (this.isHeld) this.hold("later");
+    }
+    this.topUp();
+  }
+
+  show(card, before = "") {
+    this.current = card;
+    this.card.replaceChildren(card.node);
+    this.card.scrollTop = 0;
+    if (this.card.getBoundingClientRect().top < 0) window.scrollTo(0, 0); // on a phone the page scrolls
     this.editor.current = null;
     this.editor.paint();
-    if (!this.contains(document.activeElement) || document.activeElement === document.body) this.card.focus({ preventScroll: true });
-    this.card.scrollTop = 0;
-    while (this.keys.length && !this.waiting) this.act(this.keys.shift());
+    this.palette?.propose(this.lineIds);
+    this.settle();
+    const on = this.editor.lines.filter((line) => this.editor.box(line).checked).map((line) => line.querySelector(".line__label").textContent);
+    const text = card.node.querySelector(".card-form__text").textContent.slice(0, 600);
+    announce([before, card.node.dataset.label, text, on.join(", ")].filter(Boolean).join(" – "));
   }
 
-  failed() {
-    this.waiting = false;
-    this.keys = [];
+  /** What stands on the card stands: keys work on it, first those that were typed meanwhile. */
+  settle() {
+    this.waiting = !this.current;
+    this.card.removeAttribute("aria-busy");
+    const typing = document.activeElement === this.palette?.input && this.palette.query;
+    if (!typing && !document.querySelector("dialog[open]")) this.card.focus({ preventScroll: true });
+    this.keys.replay();
+  }
+
+  /** Get the cards that are missing, unless a review that is being sent will bring them. */
+  async topUp(insist = false) {
+    if (this.asking || this.unsaved.length) return;
+    if (!insist && (!this.deck.missing || (this.deck.end && this.current))) return;
+    this.asking = true;
+    const answer = await this.deck.ask(this.shown);
+    this.asking = false;
+    if (!this.isConnected) return;
+    if (answer.outcome === "ok") this.received(answer.html);
+    else if (answer.outcome === "refused") this.complain(answer);
+    else this.hold(answer.outcome);
+    if (this.waiting && !this.current && !this.isHeld && !this.unsaved.length && !this.deck.end) this.topUp();
+  }
+
+  /** Now and then: keep the leases, and see whether the AI has learned. */
+  async look() {
+    if (this.asking || this.unsaved.length || this.isHeld) return;
+    await this.topUp(true);
+  }
+
+  answered({ entry, outcome, html }) {
+    if (outcome !== "saved" || !entry.twice) return;
+    this.received(html);
+    clearTimeout(this.telling);
+    this.telling = setTimeout(() => document.body.dispatchEvent(new CustomEvent("ai-changed")), 1500);
+  }
+
+  received(html) {
+    const found = this.deck.receive(html, this.shown);
+    if (!found) return;
+    if (this.isHeld) banner("connection", "");
+    this.isHeld = false;
+    this.progress(found.progress);
+    if (found.renewed) toast(this.say("Renewed"));
+    if (this.current) return;
+    const next = this.deck.take();
+    if (next) this.show(next);
+    else if (this.deck.end && !this.unsaved.length) this.finish();
+  }
+
+  /** There is no card left: say why. */
+  finish() {
+    this.card.replaceChildren(this.deck.end);
+    this.editor.paint();
+    this.card.removeAttribute("aria-busy");
+    this.keys.forget();
+    this.card.querySelector("h2")?.focus({ preventScroll: true });
+  }
+
+  /** The server is away: what was decided waits in this browser; the cards held ready still work. */
+  hold(state) {
+    this.isHeld = true;
+    if (state === "signed-out") showSignedOut();
+    else if (!navigator.onLine) showOffline();
+    if (!this.unsaved.length && state !== "signed-out") {
+      clearTimeout(this.again);
+      this.again = setTimeout(() => this.topUp(true), 1000 * AGAIN_S);
+    }
+    if (this.current) return;
+    this.keys.forget();
+    this.card.replaceChildren(document.querySelector("template[data-hold]").content.cloneNode(true));
+    this.editor.paint();
+    this.card.removeAttribute("aria-busy");
+    announce(this.say("Held"));
+  }
+
+  complain({ outcome, html, status }) {
+    if (outcome === "signed-out") return showSignedOut();
+    if (outcome === "later") return showOffline();
+    const said = new DOMParser().parseFromString(html ?? "", "text/html").querySelector(".toast__text")?.textContent.trim();
+    toast(said || `The server refused this (${status}). Load the page again.`, { kind: "error" });
+  }
+
+  /** The body of a review as it is sent: with what the page holds now, so that the answer brings what is missing. */
+  body(entry) {
+    const data = new URLSearchParams(entry.body);
+    for (const [name, value] of Object.entries(this.deck.wishes(this.shown))) data.set(name, value);
+    return data.toString();
+  }
+
+  progress(html) {
+    const slot = document.getElementById("focus-progress");
+    if (!slot || !html) return;
+    const was = slot.querySelector("details");
+    const hadFocus = was?.contains(document.activeElement);
+    const before = was?.dataset.advice;
+    const open = was?.open;
+    slot.innerHTML = html;
+    const now = slot.querySelector("details");
+    now.open = Boolean(open);
+    if (hadFocus) now.querySelector("summary").focus();
+    if (before === "go" && now.dataset.advice === "stop") toast(now.querySelector("[data-advice-headline]").textContent);
   }
 }
 
 customElements.define("focus-card", FocusCard);
-
-onSettled((target) => {
-  if (target?.id === "card") target.closest("focus-card")?.settle();
-});
-
-// Whatever is about to fill the card (also a choice made in a dialog): keys wait until htmx has read it.
-onBeforeRequest(({ target }) => {
-  const focus = target?.id === "card" && target.closest("focus-card");
-  if (focus) focus.waiting = true;
-});
-
-onAfterRequest(({ element, ok }) => {
-  const focus = element.closest?.("focus-card");
-  if (focus && !ok && !focus.held) focus.failed();
-});

@@ -86,7 +86,25 @@ export function isTyping(event) {
   return target.matches("input") && !["checkbox", "radio", "button", "submit"].includes(target.type);
 }
 
-/** Single-key shortcuts can be switched off (WCAG 2.1.4); the choice is kept in this browser. */
+/** Single-key shortcuts can be switched off (WCAG 2.1.4); the choice belongs to the account, this browser has a copy. */
 export function shortcutsOn() {
   return localStorage.getItem("shortcuts") !== "off";
 }
+
+export function keepShortcuts(on) {
+  localStorage.setItem("shortcuts", on ? "on" : "off");
+  showShortcuts();
+  const url = meta("shortcuts-url");
+  if (!url) return;
+  fetch(url, { method: "POST", body: new URLSearchParams({ on: on ? "1" : "0" }), headers: { "X-CSRFToken": csrfToken() }, keepalive: true })
+    .then((response) => response.ok || Promise.reject(new Error(String(response.status))))
+    .catch(() => toast("Kept in this browser only: the server did not answer.", { kind: "error" }));
+}
+
+/** Key hints are shown where the keys work: html[data-single-keys="off"] hides them. */
+function showShortcuts() {
+  document.documentElement.dataset.singleKeys = shortcutsOn() ? "on" : "off";
+}
+
+if (meta("shortcuts")) localStorage.setItem("shortcuts", meta("shortcuts"));
+showShortcuts();

@@ -2,12 +2,17 @@
 // sent again by itself. The person sees how many wait; the page never pretends that they are saved.
 // <form hx-post="…" data-queue="Row 12"> … </form>
 //
+// Focus mode sends all its reviews this way: `post()` keeps the review first and then sends it, so that closing the
+// page in between loses nothing. The banner appears only when one did not get through.
+//
 // Each entry keeps the revision it was based on (a form field), so a review sent late cannot overwrite
-// somebody else's: the server answers 409, the entry is taken out and the person is told.
+// somebody else's: the server answers 409. A review of focus mode then waits here until the person has compared
+// both versions; others are taken out and the person is told.
 // Entries belong to the person who made them; somebody else who signs in on this computer never sends them.
-// Events on body: "reviews-queued" after keeping one, "reviews-saved" {count} when entries got through.
+// Events on body: "reviews-queued" after keeping one, "reviews-saved" {count} when entries got through that had
+// to wait, "review-answer" {entry, outcome, html} for each, "reviews-idle" {state} when there is nothing to send for now.
 
-import { showSignedOut } from "./htmx-config.js";
+import { load, showSignedOut } from "./htmx-config.js";
 import { banner, csrfToken, isSignedOut, meta, toast } from "./page.js";
 
 const STORE = `review-queue:${meta("user-id")}`;
@@ -15,6 +20,8 @@ const RETRY_S = [2, 4, 8, 15, 30];
 let attempts = 0;
 let timer = 0;
 let sending = false;
+let inFlight = null;
+let enrich = (entry) => entry.body;
 
 function read() {
   try {
@@ -34,10 +41,25 @@ export function queued() {
   return read();
 }
 
+/** `make(entry)` returns the body that is really sent: what the page knows at that moment, not when it was kept. */
+export function enrichWith(make) {
+  enrich = make;
+}
+
+const isOpen = (entry) => entry.state !== "stale";
+
 function show(state = "") {
-  const count = read().length;
-  if (!count) return banner("queue", "");
-  const what = count === 1 ? `“${read()[0].label}” is not saved yet` : `${count} reviews are not saved yet`;
+  const entries = read();
+  const stale = entries.filter((entry) => !isOpen(entry));
+  banner("conflict", stale.length ? `${stale[0].label}: somebody else changed this row meanwhile. Your version is kept${stale.length > 1 ? ` (and ${stale.length - 1} more)` : ""}.` : "", {
+    kind: "warning",
+    action: stale.length ? { label: "Compare", onClick: () => compare(stale[0]) } : null,
+  });
+  // What is being sent for the first time needs no words.
+  const failed = entries.some((entry) => isOpen(entry) && entry.tries);
+  const open = entries.filter((entry) => isOpen(entry));
+  if (!failed) return banner("queue", "");
+  const what = open.length === 1 ? `“${open[0].label}” is not saved yet` : `${open.length} reviews are not saved yet`;
   const then = state === "signed-out" ? "sign in to save." : "trying again.";
   banner("queue", `${what}: kept in this browser, ${then}`, {
     kind: "warning",
@@ -51,19 +73,48 @@ function schedule() {
   attempts += 1;
 }
 
+function add(entry) {
+  const made = { id: crypto.randomUUID?.() ?? String(Date.now() + Math.random()), at: Date.now(), ...entry };
+  write([...read(), made]);
+  return made.id;
+}
+
+/** Keep a review that could not be sent. */
 export function keep({ url, verb, body, label }) {
-  const entries = read();
-  entries.push({ id: crypto.randomUUID?.() ?? String(Date.now() + Math.random()), url, verb, body, label, at: Date.now() });
-  write(entries);
+  add({ url, verb, body, label, tries: 1 });
   document.body.dispatchEvent(new CustomEvent("reviews-queued"));
   schedule();
+}
+
+/** Keep a review and send it: returns its id. The server must take the same one twice for one. */
+export function post({ url, body, label, verbatim }) {
+  const id = add({ url, verb: "post", body, label, verbatim, twice: true, tries: 0 });
+  flush();
+  return id;
+}
+
+/** Take a review out that was never sent; false where the server may know it already. */
+export function takeBack(id) {
+  const entry = read().find((one) => one.id === id);
+  if (!entry || entry.tries || inFlight === id) return false;
+  drop(id);
+  return true;
+}
+
+function drop(id) {
+  write(read().filter((other) => other.id !== id));
+}
+
+function change(id, values) {
+  write(read().map((entry) => (entry.id === id ? { ...entry, ...values } : entry)));
 }
 
 async function send(entry) {
   const response = await fetch(entry.url, {
     method: entry.verb.toUpperCase(),
-    body: entry.body,
+    body: entry.twice ? enrich(entry) : entry.body,
     credentials: "same-origin",
+    keepalive: true,
     headers: {
       "Content-Type": "application/x-www-form-urlencoded",
       "X-CSRFToken": csrfToken(),
@@ -71,37 +122,57 @@ async function send(entry) {
       "HX-Request": "true",
     },
   });
-  if (isSignedOut(response.status, response.url)) return "signed-out";
-  if (response.status >= 500) return "later";
-  if (response.ok) return "saved";
-  return response.status === 409 ? "stale" : "refused";
+  if (isSignedOut(response.status, response.url)) return { outcome: "signed-out" };
+  if (response.status >= 500 || response.status === 429) return { outcome: "later" };
+  const html = await response.text();
+  if (response.ok) return { outcome: "saved", html };
+  return { outcome: response.status === 409 ? "stale" : "refused", html };
 }
 
-/** Send all waiting entries in order. Only one tab does it at a time. */
+/** What the server said about a refused review, in its own words. */
+function reason(html) {
+  const said = new DOMParser().parseFromString(html ?? "", "text/html").querySelector(".toast__text");
+  return said?.textContent.trim() || "the server did not accept this review. Open the row and look at it again.";
+}
+
+function settle(entry, outcome, html) {
+  if (outcome === "stale" && entry.twice) change(entry.id, { state: "stale" });
+  else drop(entry.id);
+  if (outcome === "stale" && !entry.twice)
+    toast(`${entry.label}: somebody else changed this row meanwhile, so your review was not saved over theirs.`, { kind: "error", stay: true });
+  if (outcome === "refused") toast(`${entry.label}: ${reason(html)}`, { kind: "error", stay: true });
+}
+
+function nextOpen() {
+  return read().find(isOpen);
+}
+
+/** Send all waiting entries in order, also those added meanwhile. Only one tab does it at a time. */
 export async function flush() {
   clearTimeout(timer);
-  if (sending || !read().length || !meta("user-id")) return;
+  if (sending || !nextOpen() || !meta("user-id")) return;
   sending = true;
-  let saved = 0;
+  let waited = 0;
   let state = "";
   const work = async () => {
-    for (const entry of read()) {
-      let outcome;
+    for (let entry = nextOpen(); entry; entry = nextOpen()) {
+      let answer;
+      inFlight = entry.id;
       try {
-        outcome = await send(entry);
+        answer = await send(entry);
       } catch {
-        outcome = "later";
+        answer = { outcome: "later" };
       }
+      inFlight = null;
+      const { outcome, html } = answer;
       if (outcome === "later" || outcome === "signed-out") {
+        change(entry.id, { tries: (entry.tries ?? 0) + 1 });
         state = outcome;
         break;
       }
-      write(read().filter((other) => other.id !== entry.id));
-      if (outcome === "saved") saved += 1;
-      if (outcome === "stale")
-        toast(`${entry.label}: somebody else changed this row meanwhile, so your review was not saved over theirs.`, { kind: "error", stay: true });
-      if (outcome === "refused")
-        toast(`${entry.label}: the server did not accept this review. Open the row and look at it again.`, { kind: "error", stay: true });
+      settle(entry, outcome, html);
+      if (outcome === "saved" && (entry.tries ?? 1)) waited += 1;
+      document.body.dispatchEvent(new CustomEvent("review-answer", { detail: { entry, outcome, html } }));
     }
   };
   try {
@@ -113,13 +184,32 @@ export async function flush() {
   show(state);
   if (state === "signed-out") showSignedOut();
   if (state === "later") schedule();
-  if (saved) {
-    attempts = 0;
+  else attempts = 0;
+  if (waited) {
     banner("connection", "");
-    toast(saved === 1 ? "The waiting review is saved." : `${saved} waiting reviews are saved.`, { kind: "success" });
-    document.body.dispatchEvent(new CustomEvent("reviews-saved", { detail: { count: saved } }));
+    toast(waited === 1 ? "The waiting review is saved." : `${waited} waiting reviews are saved.`, { kind: "success" });
+    document.body.dispatchEvent(new CustomEvent("reviews-saved", { detail: { count: waited } }));
   }
+  if (!state && nextOpen()) return flush(); // added after the last look
+  document.body.dispatchEvent(new CustomEvent("reviews-idle", { detail: { state } }));
 }
+
+/** Ask the server for both versions of a row that two people changed: it answers with the dialog. */
+function compare(entry) {
+  const values = {};
+  for (const [name, value] of new URLSearchParams(entry.body)) values[name] = name in values ? [values[name], value].flat() : value;
+  load("POST", entry.url, { source: document.body, target: document.body, swap: "none", values: { ...values, from_conflict: "1" } }).catch(() => {});
+}
+
+function solved(verbatim) {
+  write(read().filter((entry) => isOpen(entry) || String(entry.verbatim) !== String(verbatim)));
+}
+
+document.body.addEventListener("conflict-solved", (event) => solved(event.detail.verbatim));
+document.addEventListener("click", (event) => {
+  const keepTheirs = event.target.closest("[data-conflict-keep]");
+  if (keepTheirs) solved(keepTheirs.dataset.conflictKeep);
+});
 
 document.body.addEventListener("request-failed", (event) => {
   const { reason, config } = event.detail;
@@ -134,9 +224,15 @@ document.body.addEventListener("request-failed", (event) => {
 });
 
 window.addEventListener("online", () => flush());
+// Another tab sent what this one waits for, or keeps something itself.
+window.addEventListener("storage", (event) => {
+  if (event.key !== STORE) return;
+  show();
+  if (!nextOpen()) document.body.dispatchEvent(new CustomEvent("reviews-idle", { detail: { state: "" } }));
+});
 document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && flush());
 window.addEventListener("beforeunload", (event) => {
-  if (sending) event.preventDefault();
+  if (sending && read().some((entry) => !entry.twice)) event.preventDefault();
 });
 show();
 flush();

@@ -3,7 +3,7 @@
 // <button type="button" data-shortcuts>Keyboard shortcuts</button>      Key: ?
 // Pages may hold several templates; the sheet shows them all.
 
-import { isTyping, shortcutsOn } from "./page.js";
+import { isTyping, keepShortcuts, shortcutsOn } from "./page.js";
 
 function general() {
   const list = document.createElement("dl");
@@ -38,7 +38,7 @@ export function openSheet() {
   const label = Object.assign(document.createElement("label"), { className: "switch" });
   const box = Object.assign(document.createElement("input"), { type: "checkbox", checked: shortcutsOn() });
   box.setAttribute("role", "switch");
-  box.addEventListener("change", () => localStorage.setItem("shortcuts", box.checked ? "on" : "off"));
+  box.addEventListener("change", () => keepShortcuts(box.checked));
   label.append(box, "Single-key shortcuts");
   section.append(label);
   body.append(section);

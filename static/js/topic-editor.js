@@ -23,7 +23,7 @@ class TopicEditor extends HTMLElement {
   }
 
   get picker() {
-    return this.querySelector("topic-picker");
+    return this.querySelector("topic-picker, topic-palette");
   }
 
   line(id) {
@@ -80,10 +80,12 @@ class TopicEditor extends HTMLElement {
   }
 
   pick({ id, label, category, color, hasSentiment, sentiment }) {
+    const list = this.querySelector("[data-lines]");
+    if (!list) return; // no row is there to put it on
     let line = this.line(id);
     if (!line) {
       line = this.make({ id, label, category, color, hasSentiment });
-      this.querySelector("[data-lines]").append(line);
+      list.append(line);
       this.box(line).checked = true;
     } else if (sentiment === undefined) {
       return this.toggle(line);

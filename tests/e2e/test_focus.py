@@ -35,7 +35,17 @@ def focus(site, make_project, assign, alice, bob, column_url):
 
 
 def card(page, number):
-    expect(page.locator(".card-form__meta")).to_contain_text(re.compile(rf"Row {number}\b"))
+    expect(page.locator(".card-form__meta")).to_contain_text(re.compile(rf"Row {number}\b"), timeout=20_000)
+
+
+def held_ready(page, n=4):
+    """Wait until the cards to come are on the page."""
+    page.wait_for_function(f"() => document.querySelector('focus-card').deck.cards.length === {n}")
+
+
+def all_saved(page):
+    """Wait until nothing is on its way to the server: the next card does not wait for it."""
+    page.wait_for_function("() => !document.querySelector('focus-card').unsaved.length")
 
 
 def saved(column, number):
@@ -72,6 +82,7 @@ def test_one_row_by_keyboard_alone(focus):
     page.keyboard.press("s")  # the current line: Friendliness, neutral -> negative
     page.keyboard.press("Enter")
     card(page, 2)
+    all_saved(page)
     assert saved(focus.column, 1) == (True, {"Price": None, "Friendliness": -1})
     expect(page.locator("#focus-progress")).to_contain_text("1 of about 6")
 
@@ -91,6 +102,7 @@ def test_undo_brings_the_row_back_and_skip_leaves_it(focus):
     card(page, 2)
     page.keyboard.press("Enter")
     card(page, 3)
+    all_saved(page)
     assert saved(focus.column, 1)[0] is False
     assert saved(focus.column, 2)[0] is True
 
@@ -117,6 +129,7 @@ def test_forty_keys_in_a_burst_against_a_slow_server_are_all_played(focus):
         keys,
     )
     card(page, 21)
+    all_saved(page)
     for number in range(1, 21):
         wanted = {} if number % 2 else {"Delivery time": 1}  # -1 -> (S) -> 1
         assert saved(focus.column, number) == (True, wanted), number
@@ -125,6 +138,7 @@ def test_forty_keys_in_a_burst_against_a_slow_server_are_all_played(focus):
 
 def test_letters_typed_while_the_next_card_is_on_its_way_begin_its_search(focus):
     page = focus.page
+    page.route("**/focus/?*", lambda route: (time.sleep(0.3), route.continue_()))
     page.route("**/focus/review/", lambda route: (time.sleep(0.3), route.continue_()))
     page.keyboard.press("Enter")
     page.keyboard.type("price")
@@ -133,14 +147,16 @@ def test_letters_typed_while_the_next_card_is_on_its_way_begin_its_search(focus)
     page.keyboard.press("Enter")
     page.keyboard.press("Enter")
     card(page, 3)
+    all_saved(page)
     assert saved(focus.column, 2) == (True, {"Delivery time": -1, "Price": None})
 
 
 def test_buttons_do_the_same_as_keys(focus):
     page = focus.page
-    page.get_by_role("option", name=re.compile("Price")).click()
+    page.get_by_role("option", name=re.compile("Price")).first.click()
     page.get_by_role("button", name=re.compile("Confirm")).click()
     card(page, 2)
+    all_saved(page)
     assert saved(focus.column, 1) == (True, {"Delivery time": -1, "Price": None})
     page.get_by_role("button", name=re.compile("Undo")).click()
     card(page, 1)
@@ -150,7 +166,9 @@ def test_buttons_do_the_same_as_keys(focus):
 
 def test_single_keys_can_be_switched_off(focus, column_url):
     page = focus.page
-    page.evaluate("localStorage.setItem('shortcuts', 'off')")
+    page.keyboard.press("?")
+    page.get_by_role("switch", name="Single-key shortcuts").uncheck()
+    page.keyboard.press("Escape")
     focus.open(column_url(focus.column, "focus/"))
     page.keyboard.press("1")
     expect(page.locator(".line.is-on")).to_have_count(1)
@@ -159,50 +177,70 @@ def test_single_keys_can_be_switched_off(focus, column_url):
 
 
 def test_somebody_else_reviewed_the_card_meanwhile(focus, alice):
+    """The next card is there at once; both versions wait until the person has time to compare them."""
     page = focus.page
     card(page, 1)
     verbatim = Verbatim.objects.get(column=focus.column, row_number=1)
     price = focus.column.topics.get(label="Price")
     verbatim_review(verbatim=verbatim, topics=[TopicChoice(price.pk)], revision=verbatim.revision, user=alice)
     page.keyboard.press("Enter")
+    card(page, 2)
+    banner = page.locator("#banner")
+    expect(banner).to_contain_text("Row 1: somebody else changed this row meanwhile")
+    assert saved(focus.column, 1) == (True, {"Price": None})
+    page.keyboard.press("Enter")
+    card(page, 3)  # the flow goes on
+    banner.get_by_role("button", name="Compare").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("Row 1 was changed meanwhile")
-    assert saved(focus.column, 1) == (True, {"Price": None})
+    focus.assert_accessible()
     dialog.get_by_role("button", name="Save my version").click()
     expect(dialog).to_have_count(0)
-    card(page, 2)
+    expect(banner).to_be_empty()
+    card(page, 3)
     assert saved(focus.column, 1) == (True, {"Delivery time": -1})
     page.keyboard.press("Enter")
-    card(page, 3)
+    card(page, 4)
 
 
-def test_without_a_connection_the_card_stays_and_is_saved_later(focus):
+def test_without_a_connection_reviewing_goes_on_and_is_saved_later(focus):
     focus.expect_problem("ERR_INTERNET_DISCONNECTED", "htmx:", "net::ERR_")
     page = focus.page
+    held_ready(page)
     page.context.set_offline(True)
     page.keyboard.press("1")
     page.keyboard.press("Enter")
     expect(page.locator("#banner")).to_contain_text("not saved yet")
-    card(page, 1)
-    page.context.set_offline(False)
     card(page, 2)
-    assert saved(focus.column, 1) == (True, {})
+    for number in range(3, 6):
+        page.keyboard.press("Enter")
+        card(page, number)
     page.keyboard.press("Enter")
-    card(page, 3)
+    expect(page.get_by_role("heading", name="Waiting for the server")).to_be_visible()
+    focus.assert_accessible()
+    assert saved(focus.column, 1)[0] is False
+    page.context.set_offline(False)
+    card(page, 6)
+    all_saved(page)
+    assert saved(focus.column, 1) == (True, {})
+    assert all(saved(focus.column, number) == (True, {"Delivery time": -1}) for number in range(2, 6))
+    page.keyboard.press("Enter")
+    card(page, 7)
 
 
-def test_a_server_error_keeps_the_card_and_the_choice(focus):
+def test_a_server_error_keeps_the_review_and_sends_it_again(focus):
     focus.expect_problem("status of 500", "Code 500")
     page = focus.page
+    held_ready(page)
     page.route("**/focus/review/", lambda route: route.fulfill(status=500, body="broken"))
     page.keyboard.press("1")
     expect(page.locator(".line.is-on")).to_have_count(0)
     page.keyboard.press("Enter")
     expect(page.locator("#banner")).to_contain_text("not saved yet")
-    card(page, 1)
+    card(page, 2)
     page.unroute("**/focus/review/")
     page.get_by_role("button", name="Try now").click()
-    card(page, 2)
+    expect(page.locator("#banner")).to_be_empty()
     assert saved(focus.column, 1) == (True, {})
 
 
@@ -223,12 +261,14 @@ def test_f_opens_focus_mode_from_the_view(focus, column_url):
     card(page, 1)
 
 
-def test_the_next_card_is_there_within_100_ms(focus):
-    """Median over twelve cards, server and browser on one machine; generous for a loaded one."""
+def test_the_next_card_is_there_within_100_ms_of_a_slow_server(focus):
+    """Enter to the next card on the page; the server takes half a second for everything."""
     page = focus.page
+    page.route("**/focus/**", lambda route: (time.sleep(0.5), route.continue_()))
     times = []
-    for number in range(1, 13):
+    for number in range(1, 9):
         card(page, number)
+        held_ready(page)
         times.append(
             page.evaluate(
                 """() => new Promise(done => {
@@ -240,4 +280,4 @@ def test_the_next_card_is_there_within_100_ms(focus):
                 })"""
             )
         )
-    assert sorted(times)[len(times) // 2] < 250, times
+    assert sorted(times)[len(times) // 2] < 100, times
