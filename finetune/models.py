@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from projects.models import Column, Job
 from topics.models import Topic
@@ -26,27 +27,27 @@ class Embedding(models.Model):
 
 
 class Trigger(models.TextChoices):
-    FIRST = "first", "First assignment"
-    REVIEWS = "reviews", "Reviews"
-    TOPICS = "topics", "Topic changes"
-    ROWS = "rows", "New rows"
-    BUTTON = "button", "By hand"
-    DEEP = "deep", "Enough reviews to fine-tune the encoder"
-    FOLLOW_UP = "follow_up", "Changes during the update before"
-    COMMAND = "command", "Command line"
+    FIRST = "first", _("First assignment")
+    REVIEWS = "reviews", _("Reviews")
+    TOPICS = "topics", _("Topic changes")
+    ROWS = "rows", _("New rows")
+    BUTTON = "button", _("By hand")
+    DEEP = "deep", _("Enough reviews to fine-tune the encoder")
+    FOLLOW_UP = "follow_up", _("Changes during the update before")
+    COMMAND = "command", _("Command line")
 
 
 class VersionState(models.TextChoices):
-    TRAINED = "trained", "Trained"
-    DEPLOYED = "deployed", "In use"
-    SUPERSEDED = "superseded", "Replaced"
+    TRAINED = "trained", _("Trained")
+    DEPLOYED = "deployed", _("In use")
+    SUPERSEDED = "superseded", _("Replaced")
 
 
 class TuningState(models.TextChoices):
-    IN_USE = "in_use", "In use"
-    REPLACED = "replaced", "Replaced"
-    NOT_BETTER = "not_better", "Not better than without"
-    NOT_POSSIBLE = "not_possible", "Not possible"
+    IN_USE = "in_use", _("In use")
+    REPLACED = "replaced", _("Replaced")
+    NOT_BETTER = "not_better", _("Not better than without")
+    NOT_POSSIBLE = "not_possible", _("Not possible")
 
 
 class Tuning(models.Model):
@@ -113,7 +114,7 @@ class ModelVersion(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"Version {self.number}"
+        return _("Version %(number)s") % {"number": self.number}
 
 
 class TopicScore(models.Model):

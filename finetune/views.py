@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import trigger_client_event
 
@@ -87,7 +88,7 @@ def _chart(history: list[tuple[int, int, float]]) -> dict[str, object] | None:
     if len(history) < 2:
         return None
     step = 100 / (len(history) - 1)
-    points = [(round(i * step, 2), round(40 - 0.4 * score, 2)) for i, (_, _, score) in enumerate(history)]
+    points = [(round(i * step, 2), round(40 - 0.4 * score, 2)) for i, (_number, _at, score) in enumerate(history)]
     return {
         "points": " ".join(f"{x},{y}" for x, y in points),
         "first": history[0],
@@ -121,7 +122,7 @@ def assignment_why(request: HttpRequest, column_id: int, verbatim_id: int, topic
     verbatim = get_verbatim(column=column, verbatim_id=verbatim_id)
     topic = topic_list(column=column).filter(pk=topic_id).first()
     if topic is None:
-        raise Http404("No such topic.")
+        raise Http404(_("No such topic."))
     context = {
         "column": column,
         "verbatim": verbatim,

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from projects.models import Column, Project
 from topics.models import Sentiment, Topic
@@ -120,10 +121,10 @@ class Verbatim(models.Model):
 
 
 class AssignmentSource(models.TextChoices):
-    AI = "ai", "AI"
-    PERSON = "person", "Person"
-    KEYWORD = "keyword", "Keyword"
-    IMPORT = "import", "Import"
+    AI = "ai", _("AI")
+    PERSON = "person", _("Person")
+    KEYWORD = "keyword", _("Keyword")
+    IMPORT = "import", _("Import")
 
 
 class Assignment(models.Model):
@@ -170,9 +171,9 @@ class FocusLease(models.Model):
 
 
 class UploadState(models.TextChoices):
-    UPLOADED = "uploaded", "Uploaded"
-    ORGANISED = "organised", "Organised"
-    SUBMITTED = "submitted", "Submitted"
+    UPLOADED = "uploaded", _("Uploaded")
+    ORGANISED = "organised", _("Organised")
+    SUBMITTED = "submitted", _("Submitted")
 
 
 class Upload(models.Model):
