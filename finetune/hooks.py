@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ def connect() -> None:
     row_hooks.near_identical.register(_near_identical)
     row_hooks.proposals.register(_proposals)
     row_hooks.review_order.register(_review_order)
+    row_hooks.ai_versions.register(_ai_versions)
     row_hooks.learning_state.register(_learning_state)
     topic_hooks.topics_changed.register(services.after_topic_change)
 
@@ -56,18 +58,26 @@ def _review_order(column: Column) -> list[int]:
     return version.metrics.get("queue", []) if version is not None else []
 
 
-def _learning_state(column: Column) -> dict[str, Any]:
-    from finetune.selectors import score_history, version_deployed
+def _ai_versions(column: Column) -> list[tuple[datetime, int]]:
+    return list(column.versions.exclude(state="trained").order_by("-number").values_list("created_at", "number"))
 
-    version = version_deployed(column)
+
+def _learning_state(column: Column) -> dict[str, Any]:
+    from finetune.models import VersionState
+    from finetune.selectors import score_history
+
+    # Not the whole version: its metrics hold the plan of the queue, which is long.
+    deployed = column.versions.filter(state=VersionState.DEPLOYED)
+    version = deployed.values_list("pk", "number", "metrics__measured").first()
     if version is None:
         return {"version": 0, "scores": [], "measured": None}
-    key = f"column:{column.pk}:learning:{version.pk}"
+    pk, number, measured = version
+    key = f"column:{column.pk}:learning:{pk}"
     scores = cache.get(key)
     if scores is None:
         scores = [(n_reviewed, score) for _, n_reviewed, score in score_history(column)]
         cache.set(key, scores, 600)
-    return {"version": version.number, "scores": scores, "measured": version.metrics.get("measured")}
+    return {"version": number, "scores": scores, "measured": measured}
 
 
 def _near_identical(column: Column, verbatim_id: int, candidate_ids: Sequence[int]) -> set[int]:

@@ -7,9 +7,23 @@ from typing import Any
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from projects.models import Column, Job
 from topics.models import Topic
+
+# What an AI update goes through. Jobs store it in English; it is translated where it is shown.
+STAGES = {
+    "prepare": gettext_noop("Preparing data"),
+    "encode": gettext_noop("Encoding texts"),
+    "train": gettext_noop("Training"),
+    "tune": gettext_noop("Fine-tuning the encoder"),
+    "encode_tuned": gettext_noop("Encoding texts with the fine-tuned encoder"),
+    "evaluate": gettext_noop("Evaluating"),
+    "assign": gettext_noop("Assigning topics"),
+    "deploy": gettext_noop("Deploying"),
+}
+DEEP_STAGES = {"tune", "encode_tuned"}  # of deep updates only
 
 
 class Embedding(models.Model):

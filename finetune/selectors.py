@@ -7,10 +7,12 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import Max
+from django.utils import timezone
 
-from finetune.models import ModelVersion, TopicScore, VersionState
+from finetune.models import DEEP_STAGES, STAGES, ModelVersion, TopicScore, VersionState
 from projects.jobs import job_active, jobs_are_waiting
 from projects.models import Column, Job, JobKind, JobState
+from rows.models import Verbatim
 
 
 @dataclass
@@ -22,10 +24,14 @@ class AiStatus:
     n_until_update: int
     job: Job | None  # the update on its way
     failed: Job | None  # the last one, if it failed
+    cancelled: Job | None  # the last one, if somebody stopped it
+    step: tuple[int, int] | None  # of the running one: which of how many
+    starts_in_s: int  # of the waiting one: it waits for more changes of the topics
     version: ModelVersion | None
     ai_updates_on: bool
     is_waiting: bool  # nobody does the work: broker or worker is down
     is_guessing: bool  # no review has been learned from yet
+    has_topics: bool
 
 
 def version_deployed(column: Column) -> ModelVersion | None:
@@ -37,18 +43,36 @@ def ai_status(column: Column) -> AiStatus:
     """Return where the AI of a column stands."""
     version = version_deployed(column)
     job = job_active(column=column)
-    last = Job.objects.filter(column=column, kind=JobKind.UPDATE).order_by("-created_at").first()
+    last = None if job else Job.objects.filter(column=column, kind=JobKind.UPDATE).order_by("-created_at").first()
     return AiStatus(
         score=version.ai_score if version else None,
         measured=version.metrics.get("measured") if version else None,
         n_until_update=max(0, settings.REVIEWS_PER_UPDATE - column.n_reviews_since_update),
         job=job,
-        failed=last if job is None and last is not None and last.state == JobState.FAILED else None,
+        failed=last if last is not None and last.state == JobState.FAILED else None,
+        cancelled=last if last is not None and last.state == JobState.CANCELLED else None,
+        step=_step(job),
+        starts_in_s=_starts_in_s(job),
         version=version,
         ai_updates_on=column.ai_updates_on,
         is_waiting=job is not None and job.state == JobState.QUEUED and jobs_are_waiting(),
         is_guessing=version is not None and version.n_reviewed == 0,
+        has_topics=column.topics.filter(deleted_at=None).exists(),
     )
+
+
+def _step(job: Job | None) -> tuple[int, int] | None:
+    """Return which stage of how many a running update is in."""
+    if job is None or job.state != JobState.RUNNING:
+        return None
+    names = [text for key, text in STAGES.items() if job.payload.get("deep") or key not in DEEP_STAGES]
+    return (names.index(job.stage) + 1, len(names)) if job.stage in names else None
+
+
+def _starts_in_s(job: Job | None) -> int:
+    if job is None or job.state != JobState.QUEUED or job.not_before is None:
+        return 0
+    return max(0, round((job.not_before - timezone.now()).total_seconds()))
 
 
 def topic_scores(column: Column) -> list[TopicScore]:
@@ -72,3 +96,8 @@ def score_history(column: Column, *, limit: int = 100) -> list[tuple[int, int, f
 
 def n_updates(column: Column) -> int:
     return column.versions.aggregate(last=Max("number"))["last"] or 0
+
+
+def n_audit_reviewed(column: Column) -> int:
+    """Return how many reviewed rows were drawn at random, identical ones once: the sample that measures."""
+    return Verbatim.objects.filter(column=column, is_audit=True, is_reviewed=True, is_group_head=True).count()

@@ -23,7 +23,6 @@ from django.db import transaction
 from django.db.models import F, Max
 from django.db.models.functions import Greatest
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
 
 from finetune import sentiments
 from finetune.encoders import encode_texts, get_encoder
@@ -40,7 +39,7 @@ from finetune.engine import (
 )
 from finetune.engine.tuning import PRINCIPAL_SAMPLE, TuningOptions, can_tune, is_better, loo_f1
 from finetune.features import ColumnFeatures, scratch_array
-from finetune.models import ModelVersion, TopicScore, Trigger, Tuning, TuningState, VersionState
+from finetune.models import STAGES, ModelVersion, TopicScore, Trigger, Tuning, TuningState, VersionState
 from finetune.scores import Scores, make_scores
 from finetune.tunings import (
     ColumnTuning,
@@ -69,17 +68,6 @@ PREDICT_BLOCK = 50_000
 ASSIGN_BLOCK = 10_000
 MANY_CHANGES = 10_000
 QUEUE_LENGTH = 60  # reviews planned ahead: more than people do before the next update
-# Stored with the job in English and translated where they are shown.
-STAGES = {
-    "prepare": gettext_noop("Preparing data"),
-    "encode": gettext_noop("Encoding texts"),
-    "train": gettext_noop("Training"),
-    "tune": gettext_noop("Fine-tuning the encoder"),
-    "encode_tuned": gettext_noop("Encoding texts with the fine-tuned encoder"),
-    "evaluate": gettext_noop("Evaluating"),
-    "assign": gettext_noop("Assigning topics"),
-    "deploy": gettext_noop("Deploying"),
-}
 
 
 class _Lazy:

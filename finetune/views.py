@@ -4,57 +4,60 @@ from __future__ import annotations
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import trigger_client_event
 
-from finetune import selectors, services
+from finetune import live, score_chart, selectors, services
+from finetune.engine.scoring import MIN_ROWS_FOR_SCORE
 from finetune.explanations import explain_assignment
-from projects.models import Column, JobState, Role
+from finetune.live import Seen
+from finetune.scores import MIN_AUDIT
+from projects.models import Column, Role
 from projects.selectors import get_column_for_admin, get_column_for_read
 from projects.views.notices import undo_toast
+from rows.presence import with_presence
 from rows.selectors import get_verbatim, topic_list
 
 RED_LINE = 50  # topics below it are the ones to review (specification S6.2)
 
 
-def _render_status(request: HttpRequest, column: Column, seen: str) -> HttpResponse:
+def _render_status(request: HttpRequest, column: Column, seen: Seen) -> HttpResponse:
+    """Show the strip as it is now, and tell the page which of its parts are older than what it has seen."""
+    # The word is read first: what happens after that is found by the next poll.
+    beat = live.pulse(request.user, column.pk)
+    change = live.last_change(column)
     status = selectors.ai_status(column)
     version = str(status.version.number) if status.version else ""
+    now = Seen(beat.word if beat else ".", version, change)
+    role = column.project.role  # type: ignore[attr-defined]
     context = {
         "column": column,
         "status": status,
-        "seen": _state(column, status),
-        "may_admin": column.project.role.rank >= Role.ADMIN.rank,  # type: ignore[attr-defined]
+        "seen": now.write(),
+        "may_admin": role.rank >= Role.ADMIN.rank,
+        "may_act": role.rank >= Role.ANALYST.rank,
     }
     response = render(request, "finetune/_status.html", context)
-    seen_version = seen.split(".")[0] if seen else version
-    if version != seen_version:
-        # A new version has changed chips, counts and scores: whoever shows them asks again.
-        trigger_client_event(response, "ai-updated", {"target": "body"})
+    for name, details in live.events_since(column=column, seen=seen, now=now, user=request.user).items():
+        trigger_client_event(response, name, {"target": "body", **details})
     return response
 
 
-def _state(column: Column, status: selectors.AiStatus) -> str:
-    """Return a short word that changes whenever the strip looks different: version, counter, job, switch."""
-    job = f"{status.job.pk.hex[:6]}{status.job.state[0]}" if status.job else ""
-    failed = status.failed.pk.hex[:6] if status.failed else ""
-    return (
-        f"{status.version.number if status.version else ''}.{status.n_until_update}.{int(status.ai_updates_on)}."
-        f"{job}.{failed}.{int(status.is_waiting)}"
-    )
-
-
+@never_cache
 @require_safe
+@with_presence
 def ai_status(request: HttpRequest, column_id: int) -> HttpResponse:
     """Show where the AI stands; a poll that would show the same gets 204."""
-    column = get_column_for_read(request.user, column_id)
-    seen = request.GET.get("seen", "")
-    status = selectors.ai_status(column)
-    is_running = status.job is not None and status.job.state == JobState.RUNNING
-    if seen and not is_running and seen == _state(column, status):
-        return HttpResponse(status=204)
-    return _render_status(request, column, seen)
+    seen = Seen.read(request.GET.get("seen", ""))
+    if seen.word:
+        beat = live.pulse(request.user, column_id)
+        # A queued update may begin to wait for a worker without any change in the database.
+        if beat is not None and beat.word == seen.word and not beat.is_queued:
+            return HttpResponse(status=204)
+    return _render_status(request, get_column_for_read(request.user, column_id), seen)
 
 
 @require_safe
@@ -62,38 +65,30 @@ def ai_score(request: HttpRequest, column_id: int) -> HttpResponse:
     """Show the AI score tab: overall, measured, per topic."""
     column = get_column_for_read(request.user, column_id)
     scores = selectors.topic_scores(column)
-    sort = request.GET.get("by", "score")
-    keys = {
-        "count": lambda item: -item.count,
-        "influence": lambda item: (item.influence is None, item.influence or 0.0),
-        "topic": lambda item: (item.topic.category.position, item.topic.position),
-    }
-    if sort in keys:
-        scores.sort(key=keys[sort])
+    by, high_first = order = score_chart.score_order(request.GET.get("by", ""), request.GET.get("dir", ""))
+    status = selectors.ai_status(column)
     context = {
         "column": column,
-        "status": selectors.ai_status(column),
-        "scores": scores,
-        "sort": sort if sort in keys else "score",
+        "status": status,
+        "scores": score_chart.sort_scores(scores, order),
+        "bars": score_chart.score_bars(scores),
+        "categories": sorted(
+            {item.topic.category_id: item.topic.category for item in scores}.values(),
+            key=lambda category: (category.position, category.pk),
+        ),
+        "by": by,
+        "dir": "down" if high_first else "up",
         "red_line": RED_LINE,
         "n_below": sum(1 for item in scores if item.score is not None and item.score < RED_LINE),
-        "history": selectors.score_history(column),
-        "chart": _chart(selectors.score_history(column)),
+        "n_without": sum(1 for item in scores if item.score is None),
+        "min_rows": MIN_ROWS_FOR_SCORE,
+        "min_audit": MIN_AUDIT,
+        "n_audit": selectors.n_audit_reviewed(column),
+        "line": score_chart.score_line(selectors.score_history(column)),
+        "may_review": column.project.role.rank >= Role.ANALYST.rank,  # type: ignore[attr-defined]
+        "browser_url": reverse("rows:browser", args=[column.pk]),
     }
     return render(request, "finetune/_score.html", context)
-
-
-def _chart(history: list[tuple[int, int, float]]) -> dict[str, object] | None:
-    """Return the points of the score's line over versions, in a box of 100 by 40."""
-    if len(history) < 2:
-        return None
-    step = 100 / (len(history) - 1)
-    points = [(round(i * step, 2), round(40 - 0.4 * score, 2)) for i, (_number, _at, score) in enumerate(history)]
-    return {
-        "points": " ".join(f"{x},{y}" for x, y in points),
-        "first": history[0],
-        "last": history[-1],
-    }
 
 
 @require_POST
@@ -101,7 +96,7 @@ def ai_switch(request: HttpRequest, column_id: int) -> HttpResponse:
     """Switch AI updates on or off."""
     column = get_column_for_admin(request.user, column_id)
     change = services.ai_switch(column=column, on=request.POST.get("on") == "yes", user=request.user)
-    response = _render_status(request, column, "")
+    response = _render_status(request, column, Seen())
     if change is not None:
         undo_toast(request, response, change)
     return response
@@ -112,7 +107,7 @@ def ai_update(request: HttpRequest, column_id: int) -> HttpResponse:
     """Start an update by hand."""
     column = get_column_for_admin(request.user, column_id)
     services.update_by_hand(column=column, user=request.user)
-    return _render_status(request, column, "")
+    return _render_status(request, column, Seen())
 
 
 @require_safe

@@ -18,8 +18,8 @@ from django.utils.translation import gettext as _
 from projects.models import Change, ChangeKind, Column, Project
 from topicassign.errors import ApplicationError
 
-# Applies the inverse of a change, returns the inverse of the undoing and the ids it touched.
-Undo = Callable[[Change, Any], None]
+# Applies the inverse of a change; may return half a sentence that the person should read with it.
+Undo = Callable[[Change, Any], str | None]
 _UNDO: dict[str, Undo] = {}
 
 
@@ -74,7 +74,7 @@ def change_undo(*, change: Change, user: Any) -> Change:
         raise ApplicationError(_("This was already undone."), status=409, code="already_undone")
     if locked.kind not in _UNDO:
         raise ApplicationError(_("This cannot be undone."))
-    _UNDO[locked.kind](locked, user)
+    note = _UNDO[locked.kind](locked, user)
     locked.undone_at = timezone.now()
     locked.save(update_fields=["undone_at"])
     undoing = change_record(
@@ -82,7 +82,7 @@ def change_undo(*, change: Change, user: Any) -> Change:
         column=locked.column,
         kind=ChangeKind.UNDO,
         user=user,
-        summary=_("Undone: %(what)s") % {"what": locked},
+        summary=_("Undone: %(what)s") % {"what": locked} + (f" – {note}" if note else ""),
         inverse={},
         ids=locked.ids,
         subject_id=locked.subject_id,

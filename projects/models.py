@@ -176,6 +176,7 @@ class JobKind(models.TextChoices):
     IMPORT = "import", _("Import")
     EXPORT = "export", _("Export")
     UPDATE = "update", _("AI update")
+    BULK = "bulk", _("Bulk action")
 
 
 def _language_now() -> str:
@@ -242,6 +243,8 @@ class ChangeKind(models.TextChoices):
     REVIEW = "review", _("Review")
     UNREVIEW = "unreview", _("Review taken back")
     HIGHLIGHT = "highlight", _("Highlight")
+    BULK = "bulk", _("Many rows changed")
+    ROWS_DELETE = "rows_delete", _("Rows deleted")
     TOPIC_CREATE = "topic_create", _("Topic added")
     TOPIC_UPDATE = "topic_update", _("Topic changed")
     TOPIC_DELETE = "topic_delete", _("Topic deleted")

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
+from django.db import connection
 from django.db.models import Count, Exists, Max, OuterRef, Prefetch, Q, QuerySet
 from django.http import Http404
 from django.utils import timezone
@@ -121,6 +122,30 @@ def get_column_for_admin(user: AnyUser, column_id: int) -> Column:
     return _get_column(user, column_id, Role.ADMIN, text=True)
 
 
+def column_pulse(user: AnyUser, column_id: int) -> tuple[Any, ...] | None:
+    """Return (revision, id, state, stage, done and cancelling of the last AI update) of a text column, or None.
+
+    One small statement for polls, which come every few seconds from every open page: None for whoever may not
+    read the column, and then the usual way says why. Only numbers of this file go in, as parameters.
+    """
+    if not user.is_authenticated:
+        return None
+    column, project, member, job = (one._meta.db_table for one in (Column, Project, Member, Job))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT c.revision, j.id, j.state, j.stage, j.done, j.cancel_requested FROM {column} c "  # noqa: S608
+            f"JOIN {project} p ON p.id = c.project_id LEFT JOIN {job} j ON j.id = (SELECT id FROM {job} "
+            "WHERE column_id = c.id AND kind = %s ORDER BY created_at DESC LIMIT 1) "
+            "WHERE c.id = %s AND c.type = %s AND p.state = %s AND p.deleted_at IS NULL AND (p.owner_id = %s "
+            f"OR EXISTS (SELECT 1 FROM {member} m WHERE m.project_id = p.id AND m.user_id = %s))",
+            [
+                JobKind.UPDATE.value, column_id, ColumnType.TEXT_TO_ANALYZE.value, ProjectState.READY.value,
+                user.pk, user.pk,
+            ],
+        )  # fmt: skip
+        return cursor.fetchone()
+
+
 def get_job(user: AnyUser, job_id: UUID | str, *, write: bool = False) -> Job:
     """Return a job: one's own, or one of a project the person may read (write: may change)."""
     job = Job.objects.select_related("project", "project__owner", "column", "user").filter(pk=job_id).first()
@@ -141,7 +166,7 @@ def column_list(*, project: Project) -> QuerySet[Column]:
 
 # --- acts and their undoing ------------------------------------------------------------------------
 # What analysts do; every other act (topics, settings, people) belongs to admins.
-_ANALYST_ACTS = frozenset({ChangeKind.REVIEW, ChangeKind.UNREVIEW, ChangeKind.HIGHLIGHT})
+_ANALYST_ACTS = frozenset({ChangeKind.REVIEW, ChangeKind.UNREVIEW, ChangeKind.HIGHLIGHT, ChangeKind.BULK})
 
 
 def may_undo(*, change: Change, role: Role, user: AnyUser) -> bool:

@@ -21,6 +21,9 @@ from rows.models import Assignment, Verbatim
 from rows.text import search_terms
 from topics.models import Topic
 
+# How the names of conditions begin that one of several identical rows can meet and another not: a star is on one
+# row, and row number, dates and the cells of other columns belong to one row.
+SUSPENDING = ("highlighted", "number", "date", "col")
 _YES_NO = {"yes": True, "no": False}
 _SENTIMENTS = {"positive": 1, "neutral": 0, "negative": -1, "1": 1, "0": 0, "-1": -1}
 
@@ -60,13 +63,14 @@ class RowFilter:
     topic_sentiments: list[int] = field(default_factory=list)
     sort: Sort = SORTS["number"]
     grouped: bool = True
+    grouped_default: bool = True  # what this person has chosen; the address names only what differs from it
     notices: list[str] = field(default_factory=list)
 
     @classmethod
-    def from_query(cls, query: QueryDict | str, column: Column) -> RowFilter:
+    def from_query(cls, query: QueryDict | str, column: Column, *, grouped_default: bool = True) -> RowFilter:
         """Read a query string. Topics of other columns and unknown values end up in `notices`."""
         data = QueryDict(query) if isinstance(query, str) else query
-        found = cls(column=column, q=data.get("q", "").strip()[:500])
+        found = cls(column=column, q=data.get("q", "").strip()[:500], grouped_default=grouped_default)
         for name in ("reviewed", "highlighted", "empty", "has_topics"):
             value = data.get(name)
             if value:
@@ -85,7 +89,7 @@ class RowFilter:
         found.sentiments = _sentiments(data.getlist("sentiment"))
         found.topic_sentiments = _sentiments(data.getlist("topic_sentiment"))
         found.sort = SORTS.get(data.get("sort", ""), SORTS["number"])
-        found.grouped = data.get("grouped", "yes") != "no"
+        found.grouped = _YES_NO.get(data.get("grouped", ""), grouped_default)
         return found
 
     @property
@@ -109,9 +113,23 @@ class RowFilter:
         pairs += [("topic_sentiment", str(value)) for value in self.topic_sentiments]
         if with_sort and self.sort.key != "number":
             pairs.append(("sort", self.sort.key))
-        if with_sort and not self.grouped:
-            pairs.append(("grouped", "no"))
+        if with_sort and self.grouped != self.grouped_default:
+            pairs.append(("grouped", "yes" if self.grouped else "no"))
         return pairs
+
+    @property
+    def suspends_grouping(self) -> bool:
+        """Say whether identical rows are shown one by one although grouping is on (spec S3.6).
+
+        A group shows its first row; a condition that only another row of it meets would find nothing.
+        """
+        names = {name for name, _ in self.parameters(with_sort=False)}
+        return any(name.startswith(SUSPENDING) for name in names)
+
+    @property
+    def is_grouped(self) -> bool:
+        """Say whether identical rows are shown once."""
+        return self.grouped and not self.suspends_grouping
 
     def query_string(self, *, without: tuple[str, str] | None = None) -> str:
         """Return the filter as a query string, leaving out one pair (for the cross on its chip)."""
@@ -150,10 +168,11 @@ class RowFilter:
     def apply(self, *, group: bool | None = None) -> QuerySet[Verbatim]:
         """Return the verbatims asked for, unsorted.
 
-        `group` True shows one verbatim of each duplicate group; default is what the query asks for.
+        `group` True shows one verbatim of each duplicate group; default is what the query asks for, unless
+        its conditions suspend grouping.
         """
         query: QuerySet[Verbatim] = Verbatim.objects.live(self.column)
-        if self.grouped if group is None else group:
+        if self.is_grouped if group is None else group:
             query = query.filter(is_group_head=True)
         query = self._apply_text(query)
         for name, lookup in (

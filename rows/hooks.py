@@ -15,6 +15,8 @@ proposals = Hook("proposals")
 # review_order(column) -> ids of the verbatims whose review would teach most, best first; what was reviewed since
 # may be among them.
 review_order = Hook("review_order")
+# ai_versions(column) -> list of (since when, number) of the AI's versions that were in use, newest first.
+ai_versions = Hook("ai_versions")
 # learning_state(column) -> {"version", "scores": [(reviews, AI score), …] oldest first, "measured": {"score",
 # "low", "high", "n"} or None}: how the AI of a column came along. Asked with every card: a few indexed reads.
 learning_state = Hook("learning_state")

@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from projects.models import Column, Project
+from projects.models import Change, Column, Job, Project
 from topics.models import Sentiment, Topic
 
 
@@ -32,7 +32,7 @@ class Row(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"Row {self.number}"
+        return _("Row %(number)s") % {"number": self.number}
 
 
 def has_deleted_rows(project_id: int) -> bool:
@@ -120,6 +120,21 @@ class Verbatim(models.Model):
         return self.text[:80]
 
 
+class ViewOptions(models.Model):
+    """How a person wants to see the rows of a column."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", db_index=False)
+    column = models.ForeignKey(Column, models.CASCADE, related_name="+")
+    shown: models.JSONField[list[int], list[int]] = models.JSONField(default=list)  # other columns, in order
+    is_grouped = models.BooleanField(default=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "column"], name="view_options_once_per_person")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.column}"
+
+
 class AssignmentSource(models.TextChoices):
     AI = "ai", _("AI")
     PERSON = "person", _("Person")
@@ -196,3 +211,53 @@ class Upload(models.Model):
 
     def __str__(self) -> str:
         return self.file_name
+
+
+class BulkAction(models.Model):
+    """One act on many rows: what was asked for, which rows, how far it came. Its `parts` are the inverse.
+
+    `selected` holds the ids as they were when the work began, packed; so the work can be taken up again where
+    a killed worker left it. `token` comes with the dialog: the same form sent twice is one act.
+    """
+
+    column = models.ForeignKey(Column, models.CASCADE, related_name="bulk_actions")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    token = models.CharField(max_length=32, unique=True)
+    options: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(default=dict)
+    selection: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(default=dict)
+    n_expected = models.PositiveIntegerField(null=True, blank=True)  # what the dialog said would change
+    selected = models.BinaryField(null=True, blank=True)
+    n_selected = models.PositiveIntegerField(default=0)
+    position = models.PositiveIntegerField(default=0)  # in `selected`: what lies before it is done
+    n_changed = models.PositiveIntegerField(default=0)
+    n_left_alone = models.PositiveIntegerField(default=0)  # by the undoing: changed by somebody since
+    is_counted = models.BooleanField(default=False)  # as one review, towards the next AI update
+    job = models.ForeignKey(Job, models.SET_NULL, null=True, blank=True, related_name="+")  # the last one
+    change = models.OneToOneField(Change, models.SET_NULL, null=True, blank=True, related_name="bulk")
+    created_at = models.DateTimeField(default=timezone.now)  # also the moment of deletion of the rows it deletes
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["column", "-id"], name="bulk_by_column")]
+
+    def __str__(self) -> str:
+        return f"Bulk action {self.pk}"
+
+
+class BulkPart(models.Model):
+    """What one batch of a bulk action changed, packed (rows/bulk/packing.py). Ids lie between first and last."""
+
+    bulk = models.ForeignKey(BulkAction, models.CASCADE, related_name="parts", db_index=False)
+    number = models.PositiveIntegerField()
+    first_id = models.PositiveBigIntegerField()
+    last_id = models.PositiveBigIntegerField()
+    n_rows = models.PositiveIntegerField()
+    data = models.BinaryField()
+    is_undone = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [models.UniqueConstraint(fields=["bulk", "number"], name="bulk_part_number_unique")]
+
+    def __str__(self) -> str:
+        return f"Part {self.number} of {self.bulk_id}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import Avg, Count, Q
 
@@ -13,6 +15,8 @@ from rows.models import Verbatim
 from rows.selectors import assignments_live, cached_by_revision, row_counts, topic_counts, topic_list
 from topics.models import OVERALL_CUT, Category
 
+MOST_TICKS = 4
+_STEPS = (0.5, 1, 2, 2.5, 5, 10, 20, 25)  # percent between two ticks of the axis
 _KEYS = ("positive", "neutral", "negative", "none")
 
 
@@ -24,7 +28,10 @@ def _category_counts(column: Column, row_filter: RowFilter) -> dict[int, dict[st
     """Return per category its rows by mood: the mean sentiment of a row's topics in that category."""
     query = assignments_live(column=column, row_filter=row_filter)
     per_row = query.values("topic__category", "verbatim").annotate(mood=Avg("sentiment"))
-    sql, params = per_row.query.sql_with_params()
+    try:
+        sql, params = per_row.query.sql_with_params()
+    except EmptyResultSet:  # no topics, or a filter that nothing can match
+        return {}
     counts: dict[int, dict[str, int]] = {}
     with connection.cursor() as cursor:
         # The ORM cannot count over a grouped query; its own SQL goes in with its parameters, nothing typed does.
@@ -77,7 +84,21 @@ def result_categories(*, column: Column, row_filter: RowFilter) -> dict[str, Any
     for entry in entries:
         entry["topics"].sort(key=lambda line: -line["n"])
     widest = max((100 * entry["share"] for entry in entries), default=0.0)
-    return {"categories": entries, "n_rows": n_rows, "n_empty": numbers["n_empty"], "widest": widest or 100.0}
+    ticks = axis_ticks(widest)
+    return {
+        "categories": entries,
+        "n_rows": n_rows,
+        "n_empty": numbers["n_empty"],
+        "top": ticks[-1][0],
+        "ticks": ticks,
+    }
+
+
+def axis_ticks(widest: float) -> list[tuple[float, float]]:
+    """Return round numbers of percent for an axis that holds `widest`: (percent, place in percent of the axis)."""
+    step = next((one for one in _STEPS if math.ceil(widest / one) <= MOST_TICKS), _STEPS[-1])
+    n_steps = max(1, math.ceil(widest / step))
+    return [(step * i, 100 * i / n_steps) for i in range(n_steps + 1)]
 
 
 def statistics(*, column: Column, row_filter: RowFilter) -> dict[str, Any]:
@@ -94,11 +115,13 @@ def statistics(*, column: Column, row_filter: RowFilter) -> dict[str, Any]:
             .order_by("-n", "reviewed_by__username")
         )
 
+    reviewers = cached_by_revision(column, _name("reviewers", row_filter), per_person)
     versions = column.versions.aggregate(n=Count("pk"), n_done=Count("pk", filter=~Q(state="trained")))
     last = (
         column.versions.filter(state="deployed").defer("artifact").first()
         or column.versions.order_by("-number").defer("artifact").first()
     )
+    n_repeated = filled - numbers["n_unique"]
     shares = {
         "empty_share": numbers["n_empty"] / numbers["n_rows"] if numbers["n_rows"] else None,
         "reviewed_share": numbers["n_reviewed"] / filled if filled else None,
@@ -111,10 +134,13 @@ def statistics(*, column: Column, row_filter: RowFilter) -> dict[str, Any]:
     return {
         **numbers,
         **shares,
+        "n_repeated": n_repeated,
+        "n_shown": numbers["n_rows"] - n_repeated,
         "n_topics": topic_list(column=column).count(),
         "n_categories": Category.objects.filter(column=column, deleted_at=None).count(),
         "n_updates": versions["n"],
         "last_version": last,
-        "reviewers": cached_by_revision(column, _name("reviewers", row_filter), per_person),
+        "reviewers": reviewers,
+        "n_most_reviews": max((n for _, n in reviewers), default=0),
         "n_audit": Verbatim.objects.filter(column=column, is_audit=True, is_reviewed=True).count(),
     }

@@ -9,10 +9,12 @@ from typing import Any
 from django.core.signing import Signer
 from django.http import QueryDict
 from django.utils.crypto import constant_time_compare
+from django.utils.translation import gettext as _
 
 from projects.history import can_undo
 from projects.models import Change, ChangeKind, Column
 from projects.selectors import may_undo
+from rows import hooks
 from rows.models import Assignment, Verbatim
 from rows.services.reviews import TopicChoice
 from topicassign.errors import ApplicationError
@@ -37,15 +39,15 @@ class ReviewForm:
         """Read a form; raises ApplicationError (400) where it is not one of ours."""
         revision = data.get("revision", "")
         if not revision.isdecimal() or len(revision) > 9:
-            raise ApplicationError("This review came without its revision. Open the row again.", status=400)
+            raise ApplicationError(_("This review came without its revision. Open the row again."), status=400)
         ids = data.getlist("topic")
         if not all(value.isdecimal() and len(value) < 19 for value in ids):
-            raise ApplicationError("This review names a topic that cannot be. Open the row again.", status=400)
+            raise ApplicationError(_("This review names a topic that cannot be. Open the row again."), status=400)
         choices = []
         for value in ids:
             sentiment = data.get(f"sentiment-{value}")
             if sentiment is not None and sentiment not in _SENTIMENTS:
-                raise ApplicationError("Sentiment must be -1, 0 or 1.", status=400)
+                raise ApplicationError(_("Sentiment must be -1, 0 or 1."), status=400)
             choices.append(TopicChoice(int(value), None if sentiment is None else _SENTIMENTS[sentiment]))
         return cls(revision=int(revision), topics=choices, as_shown=data.get("as_shown") == "1")
 
@@ -126,11 +128,13 @@ class HistoryEntry:
     change: Change
     before: list[Line] | None = None
     after: list[Line] | None = None
+    ai_version: int | None = None  # the AI's version that had given the topics before
 
 
 def history_entries(*, verbatim: Verbatim, changes: list[Change]) -> list[HistoryEntry]:
     """Return what each change did to the topics of this row; topics deleted since are left out."""
     pairs: list[tuple[Change, list[list[int]] | None, list[list[int]] | None]] = []
+    by_ai: set[int] = set()  # changes of what the AI had assigned
     for change in changes:
         states = change.inverse.get("states")
         if states is None:
@@ -138,6 +142,8 @@ def history_entries(*, verbatim: Verbatim, changes: list[Change]) -> list[Histor
             continue
         own = next((state for state in states if verbatim.pk in state["ids"]), states[0] if states else None)
         before = [[row[0], row[1]] for row in own["assignments"]] if own else []
+        if own and not own["is_reviewed"]:
+            by_ai.add(change.pk)
         pairs.append((change, before, change.inverse.get("topics") or []))
     wanted = {row[0] for _, before, after in pairs for rows in (before, after) for row in rows or []}
     topics = {topic.pk: topic for topic in Topic.objects.filter(pk__in=wanted).select_related("category")}
@@ -145,13 +151,20 @@ def history_entries(*, verbatim: Verbatim, changes: list[Change]) -> list[Histor
     def lines(rows: list[list[int]] | None) -> list[Line] | None:
         return None if rows is None else [Line(topics[pk], True, mood) for pk, mood in rows if pk in topics]
 
-    return [HistoryEntry(change, lines(before), lines(after)) for change, before, after in pairs]
+    versions = hooks.ai_versions.first(default=[], column=verbatim.column) if by_ai else []
+
+    def version(change: Change) -> int | None:
+        if change.pk not in by_ai:
+            return None
+        return next((number for since, number in versions if since <= change.at), None)
+
+    return [HistoryEntry(change, lines(before), lines(after), version(change)) for change, before, after in pairs]
 
 
 _OWN_ACTS = (
     ChangeKind.REVIEW, ChangeKind.UNREVIEW, ChangeKind.HIGHLIGHT, ChangeKind.TOPIC_CREATE, ChangeKind.TOPIC_UPDATE,
     ChangeKind.TOPIC_DELETE, ChangeKind.CATEGORY_CREATE, ChangeKind.CATEGORY_UPDATE, ChangeKind.CATEGORY_DELETE,
-    ChangeKind.CODEBOOK,
+    ChangeKind.CODEBOOK, ChangeKind.BULK, ChangeKind.ROWS_DELETE,
 )  # fmt: skip
 
 

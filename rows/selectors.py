@@ -11,10 +11,12 @@ from typing import Any
 from django.core.cache import cache
 from django.db.models import Count, Prefetch, Q, QuerySet
 from django.http import Http404
+from django.utils.translation import gettext as _
 
-from projects.models import Change, Column, ColumnType
+from projects.models import Change, ChangeKind, Column, ColumnType
+from rows.bulk.packing import data_unpack, sums
 from rows.filters import RowFilter
-from rows.models import Assignment, Verbatim, has_deleted_rows
+from rows.models import Assignment, BulkAction, BulkPart, Verbatim, has_deleted_rows
 from topics.models import Topic
 
 PAGE_ROWS = 50
@@ -104,7 +106,7 @@ def get_verbatim(*, column: Column, verbatim_id: int) -> Verbatim:
         with_topics(Verbatim.objects.live(column).select_related("reviewed_by")).filter(pk=verbatim_id).first()
     )
     if verbatim is None:
-        raise Http404("No such row.")
+        raise Http404(_("No such row."))
     return verbatim
 
 
@@ -128,11 +130,36 @@ def other_cells(*, verbatim: Verbatim, columns: list[Column]) -> list[dict[str, 
 
 def verbatim_history(*, verbatim: Verbatim, limit: int = 20) -> list[Change]:
     """Return the acts of people on this verbatim and its duplicates, last first."""
-    return list(
-        Change.objects.filter(column=verbatim.column_id, subject_id=head_id(verbatim))
-        .select_related("user")
+    own = Change.objects.filter(column=verbatim.column_id, subject_id=head_id(verbatim)).select_related("user")
+    found = [*own.order_by("-id")[:limit], *bulk_changes(verbatim=verbatim)]
+    return sorted(found, key=lambda change: -change.pk)[:limit]
+
+
+def bulk_changes(*, verbatim: Verbatim, limit: int = 20) -> list[Change]:
+    """Return the bulk actions among the last of the column that changed this verbatim."""
+    last = (
+        BulkAction.objects.filter(column=verbatim.column_id, change__kind=ChangeKind.BULK)
+        .select_related("change__user")
         .order_by("-id")[:limit]
     )
+    by_id = {bulk.pk: bulk.change for bulk in last}
+    parts = BulkPart.objects.filter(bulk__in=by_id, first_id__lte=verbatim.pk, last_id__gte=verbatim.pk)
+    found = set()
+    for bulk_id, packed in parts.values_list("bulk", "data").iterator():
+        if bulk_id in found:
+            continue
+        data = data_unpack(packed)
+        if verbatim.pk in sums(data["ids"]) or verbatim.pk in sums(data["stars"]):
+            found.add(bulk_id)
+    return [change for pk in found if (change := by_id[pk]) is not None]
+
+
+def identical_numbers(*, verbatim: Verbatim, limit: int = 12) -> list[int]:
+    """Return the numbers of the rows that say the same, its own too; at most `limit`, none where it is alone."""
+    if verbatim.is_empty or verbatim.group_size < 2:
+        return []
+    members = Verbatim.objects.group_of(verbatim).filter(row__deleted_at=None).order_by("row_number")
+    return list(members.values_list("row_number", flat=True)[:limit])
 
 
 def head_id(verbatim: Verbatim) -> int:
@@ -216,6 +243,22 @@ def row_counts(*, column: Column, row_filter: RowFilter | None = None) -> dict[s
         return numbers
 
     name = "row_counts:" + (row_filter.query_string() if row_filter and row_filter.is_active else "")
+    return cached_by_revision(column, name, count)
+
+
+def row_numbers(*, column: Column, row_filter: RowFilter) -> dict[str, int]:
+    """Return how many rows the list shows, and how many rows of the table stand behind them (`n_all`)."""
+
+    def count() -> dict[str, int]:
+        query = row_filter.apply()
+        every = row_filter.apply(group=False)
+        if row_filter.sort.key == "recent":
+            query, every = query.filter(is_reviewed=True), every.filter(is_reviewed=True)
+        n_rows = query.count()
+        return {"n_rows": n_rows, "n_all": every.count() if row_filter.is_grouped else n_rows}
+
+    # The grouping is part of the name whatever the person's default is: two people share these numbers.
+    name = f"row_numbers:{row_filter.is_grouped:d}:{row_filter.query_string()}"
     return cached_by_revision(column, name, count)
 
 

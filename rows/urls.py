@@ -1,6 +1,6 @@
 from django.urls import path
 
-from rows.views import browser, exports, focus, imports, sidebar
+from rows.views import browser, bulk, exports, focus, imports, options, sidebar
 
 app_name = "rows"
 
@@ -8,7 +8,7 @@ urlpatterns = [
     path("columns/<int:column_id>/", browser.browser, name="browser"),
     path("columns/<int:column_id>/rows/", browser.chunk, name="chunk"),
     path("columns/<int:column_id>/rows/count/", browser.count, name="count"),
-    path("columns/<int:column_id>/view-options/", browser.view_options, name="view_options"),
+    path("columns/<int:column_id>/view-options/", options.view_options, name="view_options"),
     path("columns/<int:column_id>/results/", browser.results, name="results"),
     path("columns/<int:column_id>/statistics/", browser.statistics_tab, name="statistics"),
     path("columns/<int:column_id>/undo/", sidebar.undo_last, name="undo_last"),
@@ -26,6 +26,11 @@ urlpatterns = [
         sidebar.verbatim_highlight,
         name="verbatim_highlight",
     ),
+    path("columns/<int:column_id>/bulk/", bulk.bulk_dialog, name="bulk_dialog"),
+    path("columns/<int:column_id>/bulk/count/", bulk.bulk_count, name="bulk_count"),
+    path("columns/<int:column_id>/bulk/preview/", bulk.bulk_preview, name="bulk_preview"),
+    path("columns/<int:column_id>/bulk/run/", bulk.bulk_run, name="bulk_run"),
+    path("columns/<int:column_id>/bulk/status/", bulk.bulk_status, name="bulk_status"),
     path("columns/<int:column_id>/focus/", focus.focus, name="focus"),
     path("columns/<int:column_id>/focus/review/", focus.focus_review, name="focus_review"),
     path("columns/<int:column_id>/focus/palette/", focus.palette, name="focus_palette"),

@@ -4,7 +4,7 @@ import projects.models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("projects", "0040_preference")]
+    dependencies = [("projects", "0003_preference")]
 
     operations = [
         migrations.AddField(

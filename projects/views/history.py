@@ -47,7 +47,7 @@ def change_undo(request: HttpRequest, change_id: int) -> HttpResponse:
 
 def _undo(request: HttpRequest, change: Change) -> HttpResponse:
     undoing = history.change_undo(change=change, user=request.user)
-    text = _("Undone: %(what)s.") % {"what": str(change).rstrip(".")}
+    text = _("Undone: %(what)s.") % {"what": undoing.summary.removeprefix("Undone: ").rstrip(".")}
     if wants_json(request):
         return JsonResponse({"undone": change.pk, "change": undoing.pk, "message": text})
     if change.kind == ChangeKind.PROJECT_DELETE:

@@ -17,7 +17,11 @@ from projects.models import Job, JobKind, JobState, Role
 from topicassign.errors import ApplicationError
 from topicassign.middleware import wants_json
 
-_EVENTS = {JobKind.UPDATE: ("ai-changed", "rows-changed"), JobKind.IMPORT: ("project-changed",)}
+_EVENTS = {
+    JobKind.UPDATE: ("ai-changed", "rows-changed"),
+    JobKind.IMPORT: ("project-changed",),
+    JobKind.BULK: ("rows-changed", "ai-changed", "bulk-changed"),
+}
 
 
 @never_cache

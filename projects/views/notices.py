@@ -12,7 +12,8 @@ from django_htmx.http import trigger_client_event
 from projects.history import can_undo
 from projects.models import Change, ChangeKind
 
-_ROW_KINDS = {ChangeKind.REVIEW, ChangeKind.UNREVIEW, ChangeKind.HIGHLIGHT, ChangeKind.IMPORT}
+_BULK_KINDS = {ChangeKind.BULK, ChangeKind.ROWS_DELETE}
+_ROW_KINDS = {ChangeKind.REVIEW, ChangeKind.UNREVIEW, ChangeKind.HIGHLIGHT, ChangeKind.IMPORT} | _BULK_KINDS
 _TOPIC_KINDS = {
     ChangeKind.TOPIC_CREATE,
     ChangeKind.TOPIC_UPDATE,
@@ -38,6 +39,8 @@ def announce_change(response: HttpResponse, change: Change) -> HttpResponse:
     if change.kind in _ROW_KINDS | _TOPIC_KINDS:
         trigger_client_event(response, "rows-changed", {**to_body, "ids": change.ids})
         trigger_client_event(response, "ai-changed", to_body)
+    if change.kind in _BULK_KINDS:
+        trigger_client_event(response, "bulk-changed", to_body)
     if change.kind in _TOPIC_KINDS:
         trigger_client_event(response, "topics-changed", to_body)
     if change.kind == ChangeKind.AI_SWITCH:

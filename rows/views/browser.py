@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.cache import patch_cache_control, patch_vary_headers
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from projects.models import Column, ColumnType, Role
 from projects.selectors import get_column_for_read
 from rows.filters import SORTS, RowFilter
 from rows.models import Verbatim
 from rows.results import result_categories, statistics
-from rows.selectors import Page, cached_by_revision, topic_list, verbatim_page, with_topics
-from topicassign.errors import ApplicationError
+from rows.selectors import Page, row_numbers, topic_list, verbatim_page, with_topics
+from rows.views.options import get_options, read_filter, shown_columns
 
 CHUNK_IDS = 100
-SHOWN_COLUMNS = 8
 
 
 def may_write(column: Column) -> bool:
@@ -34,19 +34,6 @@ def may_edit_topics(column: Column) -> bool:
 def verbatim_base(column: Column) -> str:
     """Return the address of a row without its id: reversing fifty of them costs more than the query."""
     return reverse("rows:verbatim", args=[column.pk, 0]).removesuffix("0/")
-
-
-def _shown_key(column: Column) -> str:
-    return f"shown_columns:{column.pk}"
-
-
-def shown_columns(request: HttpRequest, column: Column) -> list[Column]:
-    """Return the other columns this person chose to see under each text."""
-    ids = request.session.get(_shown_key(column)) or []
-    if not ids:
-        return []
-    found = {other.pk: other for other in column.project.columns.filter(pk__in=ids)}
-    return [found[pk] for pk in ids if pk in found]
 
 
 def row_context(
@@ -79,7 +66,7 @@ def row_context(
         "row_filter": row_filter,
         "verbatim_base": verbatim_base(column),
         "may_write": may_write(column),
-        "grouped": row_filter.grouped,
+        "grouped": row_filter.is_grouped,
     }
 
 
@@ -115,7 +102,7 @@ def _as_fragment(response: HttpResponse) -> HttpResponse:
 def browser(request: HttpRequest, column_id: int) -> HttpResponse:
     """Show the view; htmx gets the part it asks for: the feed, or filters and feed (`?part=browse`)."""
     column = get_column_for_read(request.user, column_id)
-    row_filter = RowFilter.from_query(request.GET, column)
+    row_filter = read_filter(request, column)
     page = verbatim_page(row_filter=row_filter)
     context = _chunk_context(request, column, row_filter, page)
     htmx = request.htmx  # type: ignore[attr-defined]
@@ -125,9 +112,10 @@ def browser(request: HttpRequest, column_id: int) -> HttpResponse:
         chosen = {topic.pk for topic in row_filter.topics}
         topics = [(topic, topic.pk in chosen) for topic in topic_list(column=column)]
         others = column.project.columns.exclude(pk=column.pk)
-        shown = set(request.session.get(_shown_key(column)) or [])
+        shown = set(get_options(request, column).shown)
         context |= {
             "filter_topics": topics,
+            "may_edit_topics": may_edit_topics(column),
             "sorts": list(SORTS.values()),
             "other_columns": [(other, other.pk in shown) for other in others],
         }
@@ -136,7 +124,6 @@ def browser(request: HttpRequest, column_id: int) -> HttpResponse:
     context |= {
         "project": column.project,
         "text_columns": list(column.project.columns.filter(type=ColumnType.TEXT_TO_ANALYZE)),
-        "may_edit_topics": may_edit_topics(column),
     }
     return _as_fragment(render(request, "rows/browser.html", context))
 
@@ -145,7 +132,7 @@ def browser(request: HttpRequest, column_id: int) -> HttpResponse:
 def chunk(request: HttpRequest, column_id: int) -> HttpResponse:
     """Return the next rows after a token, or the rows named by `ids` as they are now."""
     column = get_column_for_read(request.user, column_id)
-    row_filter = RowFilter.from_query(request.GET, column)
+    row_filter = read_filter(request, column)
     wanted = request.GET.get("ids")
     if wanted is None:
         page = verbatim_page(row_filter=row_filter, after=request.GET.get("after", ""))
@@ -160,59 +147,39 @@ def chunk(request: HttpRequest, column_id: int) -> HttpResponse:
 def count(request: HttpRequest, column_id: int) -> HttpResponse:
     """Return how many rows match: asked for after the rows are drawn, so that no list waits for it."""
     column = get_column_for_read(request.user, column_id)
-    row_filter = RowFilter.from_query(request.GET, column)
+    row_filter = read_filter(request, column)
 
-    def counted() -> int:
-        query = row_filter.apply()
-        return query.filter(is_reviewed=True).count() if row_filter.sort.key == "recent" else query.count()
-
-    name = f"count:{row_filter.query_string()}"
-    return render(
-        request,
-        "rows/_count.html",
-        {
-            "n_rows": cached_by_revision(column, name, counted),
-            "grouped": row_filter.grouped,
-            "is_active": row_filter.is_active,
-        },
-    )
-
-
-@require_POST
-def view_options(request: HttpRequest, column_id: int) -> HttpResponse:
-    """Remember which other columns this person wants to see under each text."""
-    column = get_column_for_read(request.user, column_id)
-    known = set(column.project.columns.exclude(pk=column.pk).values_list("pk", flat=True))
-    ids = [int(value) for value in request.POST.getlist("shown") if value.isdecimal() and len(value) < 19]
-    ids = [pk for pk in dict.fromkeys(ids) if pk in known]
-    if len(ids) > SHOWN_COLUMNS:
-        raise ApplicationError(f"Show at most {SHOWN_COLUMNS} other columns under a text.")
-    request.session[_shown_key(column)] = ids
-    response = HttpResponse(status=204)
-    response["HX-Trigger"] = '{"rows-changed": {"target": "body"}}'
-    return response
+    numbers = row_numbers(column=column, row_filter=row_filter)
+    context = {**numbers, "grouped": row_filter.is_grouped, "is_active": row_filter.is_active}
+    return render(request, "rows/_count.html", context)
 
 
 @require_safe
 def results(request: HttpRequest, column_id: int) -> HttpResponse:
     """Return the Results tab: share of rows per category and topic, following the filters."""
     column = get_column_for_read(request.user, column_id)
-    row_filter = RowFilter.from_query(request.GET, column)
+    row_filter = read_filter(request, column)
     context = result_categories(column=column, row_filter=row_filter)
     context |= {
         "column": column,
         "row_filter": row_filter,
         "by": "category" if request.GET.get("by") == "category" else "sentiment",
-        "browser_url": reverse("rows:browser", args=[column.pk]),
+        "rows_url": _rows_of_topic_url(column, row_filter),
     }
     return render(request, "rows/_results.html", context)
+
+
+def _rows_of_topic_url(column: Column, row_filter: RowFilter) -> str:
+    """Return the view with the filters as they are, but for one topic: its id is to be added."""
+    kept = [(name, value) for name, value in row_filter.parameters() if not name.startswith("topic")]
+    return f"{reverse('rows:browser', args=[column.pk])}?{urlencode([*kept, ('topic', '')])}"
 
 
 @require_safe
 def statistics_tab(request: HttpRequest, column_id: int) -> HttpResponse:
     """Return the Statistics tab."""
     column = get_column_for_read(request.user, column_id)
-    row_filter = RowFilter.from_query(request.GET, column)
+    row_filter = read_filter(request, column)
     context = statistics(column=column, row_filter=row_filter)
     context |= {"column": column, "row_filter": row_filter}
     return render(request, "rows/_statistics.html", context)

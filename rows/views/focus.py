@@ -34,7 +34,8 @@ from rows.reviewing import (
 from rows.selectors import get_verbatim
 from rows.services import leases, reviews
 from rows.stop_advice import review_target, stop_advice
-from rows.views.browser import cell_text, may_edit_topics, shown_columns
+from rows.views.browser import cell_text, may_edit_topics
+from rows.views.options import shown_columns
 from rows.views.sidebar import conflict, picker_context, trigger
 from topicassign.errors import ApplicationError, StaleRevisionError
 from topics.models import Topic
@@ -53,6 +54,7 @@ class Asked:
     deck: list[int]  # held ready; another order after an AI update replaces them
     want: int
     version: str
+    done: int | None = None  # just reviewed
 
     @classmethod
     def read(cls, data: QueryDict) -> Asked:
@@ -146,8 +148,9 @@ def _cards(request: HttpRequest, column: Column, asked: Asked) -> dict[str, Any]
     context = progress(column) | {"column": column, "skip": ",".join(str(pk) for pk in asked.skip)}
     is_renewed = bool(asked.version) and asked.version != context["version"]
     held = [*asked.have, *asked.deck]
-    leases.leases_release(column=column, user=request.user, verbatim_ids=asked.skip[-MAX_CARDS:])
-    leases.leases_renew(column=column, user=request.user, verbatim_ids=held)
+    over = [*asked.skip[-MAX_CARDS:], *([asked.done] if asked.done else [])]
+    leases.leases_release(column=column, user=request.user, verbatim_ids=over)
+    leases.leases_renew(column=column, user=request.user, verbatim_ids=held)  # what is over has no lease to renew
     want = asked.want
     if is_renewed:  # the AI learned meanwhile: what waits comes in the new order, what is shown stays
         want, held = min(MAX_CARDS, asked.want + len(asked.deck)), asked.have
@@ -221,16 +224,17 @@ def focus_review(request: HttpRequest, column_id: int) -> HttpResponse:
                 request, column, fresh, form, action=request.path, target="#card",
                 card=request.POST.get("card", ""), skip=request.POST.get("skip", ""), in_focus=True,
             )  # fmt: skip
-    leases.leases_release(column=column, user=request.user, verbatim_ids=[found.pk])
     if not request.htmx:  # type: ignore[attr-defined]  # sent before the page's scripts ran
+        leases.leases_release(column=column, user=request.user, verbatim_ids=[found.pk])
         return redirect("rows:focus", column_id=column.pk)
     asked = Asked.read(request.POST)
+    asked.done = found.pk
     if not asked.have:
         asked.have = [found.pk]
     response = render(request, "rows/_focus_answer.html", _cards(request, column, asked))
     events: dict[str, dict[str, Any]] = {"ai_changed": {}}
     if request.POST.get("from_conflict") == "1":
-        events |= {"dialog_close": {}, "conflict_solved": {"verbatim": found.pk}}
+        events["dialog_close"] = {}
     return trigger(response, **events)
 
 

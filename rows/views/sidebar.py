@@ -8,15 +8,33 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from projects.history import change_undo
 from projects.models import Change, ChangeKind, Column
 from projects.selectors import get_column_for_read, get_column_for_write
 from rows.models import Verbatim
-from rows.reviewing import ReviewForm, choices_of, history_entries, last_change, lines_of, lines_of_choices
-from rows.selectors import get_verbatim, other_cells, topic_counts_last, topic_list, verbatim_history
+from rows.presence import presence_note, presence_of_others
+from rows.reviewing import (
+    ReviewForm,
+    choices_of,
+    history_entries,
+    is_saved_already,
+    last_change,
+    lines_of,
+    lines_of_choices,
+)
+from rows.selectors import (
+    get_verbatim,
+    identical_numbers,
+    other_cells,
+    topic_counts_last,
+    topic_list,
+    verbatim_history,
+)
 from rows.services import reviews
+from rows.services.bulk import bulk_active
 from rows.views.browser import cell_text, may_edit_topics, may_write
 from topicassign.errors import ApplicationError, StaleRevisionError
 
@@ -63,9 +81,14 @@ def verbatim(request: HttpRequest, column_id: int, verbatim_id: int) -> HttpResp
         for cell in other_cells(verbatim=found, columns=others)
         if cell["value"] not in (None, "", [])
     ]
+    presence_note(column_id=column.pk, user=request.user, verbatim_id=found.pk)
+    identical = identical_numbers(verbatim=found)
     context = {
         **_state(column, found),
         **picker_context(column),
+        "others": ", ".join(presence_of_others(column_id=column.pk, user=request.user).get(found.pk, [])),
+        "identical": identical,
+        "n_identical_more": found.group_size - len(identical) if identical else 0,
         "lines": lines_of(found.assignments.all()),
         "cells": cells,
         "may_edit_topics": may_edit_topics(column),
@@ -83,7 +106,14 @@ def conflict(
     target: str,
     **extra: Any,
 ) -> HttpResponse:
-    """Show both versions of a row that two people changed; nothing is written until one is chosen."""
+    """Show both versions of a row that two people changed; nothing is written until one is chosen.
+
+    A review that waited in the browser (`X-Queued-Review`) may come while another row, or none, is on the screen:
+    its dialog needs no other part of the page.
+    """
+    from_queue = "X-Queued-Review" in request.headers
+    if from_queue:
+        action, target = reverse("rows:verbatim_review", args=[column.pk, found.pk]), "#dialog"
     response = render(
         request,
         "rows/_conflict.html",
@@ -94,6 +124,7 @@ def conflict(
             "mine": lines_of_choices(form.topics, column),
             "action": action,
             "target": target,
+            "from_queue": from_queue,
             **extra,
         },
         status=409,
@@ -112,9 +143,13 @@ def toast_context(change: Change, text: str) -> dict[str, Any]:
     }
 
 
-def _saved_text(found: Verbatim, n: int, word: str) -> str:
-    copies = f" and {n - 1} identical" if n > 1 else ""
-    return f"Row {found.row_number}{copies} {word}"
+def arrived_before(request: HttpRequest, fresh: Verbatim, form: ReviewForm) -> bool:
+    """Say whether a review that is sent again got through the first time, and only the answer was lost."""
+    if "X-Queued-Review" not in request.headers:
+        return False
+    if form.as_shown:
+        return fresh.reviewed_by == request.user
+    return is_saved_already(verbatim=fresh, form=form, user=request.user)
 
 
 @require_POST
@@ -125,8 +160,11 @@ def verbatim_review(request: HttpRequest, column_id: int, verbatim_id: int) -> H
     form = ReviewForm.read(request.POST)
     if form.as_shown:
         if form.revision != found.revision:
+            if arrived_before(request, found, form):
+                return trigger(HttpResponse(), **row_events([found.pk], "queue"))
             raise ApplicationError(
-                f"Row {found.row_number} changed since it was shown. Look at its topics again, then confirm.",
+                _("Row %(row)s changed since it was shown. Look at its topics again, then confirm.")
+                % {"row": found.row_number},
                 status=409,
                 code="stale",
             )
@@ -137,11 +175,13 @@ def verbatim_review(request: HttpRequest, column_id: int, verbatim_id: int) -> H
         )
     except StaleRevisionError:
         fresh = get_verbatim(column=column, verbatim_id=verbatim_id)
+        if arrived_before(request, fresh, form):
+            return trigger(HttpResponse(), **row_events([found.pk], "queue"))
         return conflict(request, column, fresh, form, action=request.path, target="#row-state")
     source = request.POST.get("source", "panel")
     context = {
         **_state(column, get_verbatim(column=column, verbatim_id=verbatim_id)),
-        "toast": toast_context(review.change, _saved_text(found, review.n_verbatims, "reviewed")),
+        "toast": toast_context(review.change, reviews.act_text(found, review.n_verbatims, "review")),
         "source": source,
     }
     response = render(request, "rows/_review_answer.html", context)
@@ -164,7 +204,7 @@ def verbatim_unreview(request: HttpRequest, column_id: int, verbatim_id: int) ->
     source = request.POST.get("source", "panel")
     context = {
         **_state(column, get_verbatim(column=column, verbatim_id=verbatim_id)),
-        "toast": toast_context(review.change, _saved_text(found, review.n_verbatims, "back to not reviewed")),
+        "toast": toast_context(review.change, reviews.act_text(found, review.n_verbatims, "unreview")),
         "source": source,
     }
     return trigger(render(request, "rows/_review_answer.html", context), **row_events([found.pk], source))
@@ -177,7 +217,7 @@ def verbatim_highlight(request: HttpRequest, column_id: int, verbatim_id: int) -
     found = get_verbatim(column=column, verbatim_id=verbatim_id)
     on = request.POST.get("on") == "1"
     change = reviews.verbatim_highlight(verbatim=found, highlighted=on, user=request.user)
-    text = f"Row {found.row_number} {'highlighted' if on else 'no longer highlighted'}"
+    text = reviews.act_text(found, 1, "star" if on else "unstar")
     response = render(request, "components/toast_oob.html", toast_context(change, text))
     return trigger(response, row_changed={"ids": [found.pk], "source": "row"})
 
@@ -186,11 +226,20 @@ def verbatim_highlight(request: HttpRequest, column_id: int, verbatim_id: int) -
 def undo_last(request: HttpRequest, column_id: int) -> HttpResponse:
     """Take back the last act of this person in this column."""
     column = get_column_for_write(request.user, column_id)
+    active = bulk_active(column)
+    if active is not None and active.user_id == request.user.pk:  # what is meant is that, not the act before it
+        raise ApplicationError(
+            _("Your bulk action is still on its way. Cancel it, or undo it when it is done."),
+            status=409,
+            code="bulk_active",
+        )
     change = last_change(column=column, user=request.user)
     if change is None:
-        raise ApplicationError("There is nothing of yours left to undo here.", status=409, code="nothing_to_undo")
-    change_undo(change=change, user=request.user)
-    response = render(request, "components/toast_oob.html", {"text": f"Undone: {change.summary}"})
+        raise ApplicationError(
+            _("There is nothing of yours left to undo here."), status=409, code="nothing_to_undo"
+        )
+    undoing = change_undo(change=change, user=request.user)
+    response = render(request, "components/toast_oob.html", {"text": undoing.summary})
     if change.kind in (ChangeKind.REVIEW, ChangeKind.UNREVIEW, ChangeKind.HIGHLIGHT):
         return trigger(response, **row_events(list(change.ids), "undo"))
-    return trigger(response, rows_changed={}, topics_changed={}, ai_changed={})
+    return trigger(response, rows_changed={}, topics_changed={}, ai_changed={}, bulk_changed={})

@@ -3,7 +3,7 @@
 //   <input type="search" name="q"> <select name="sort">…</select> <input type="checkbox" name="topic" value="12"> …
 // </form></filter-bar>
 // Typing waits 300 ms; everything else goes at once. Empty fields are left out of the address
-// (data-omit-empty). [data-grouped] is the switch of the hidden field "grouped".
+// (data-omit-empty). "grouping-changed" on body: the person's own choice counts now, not what the address said ("grouped").
 // [data-clear="topic"] [data-clear-value="12"] empties one filter, [data-clear-all] all of them. "/" goes to the search field.
 
 import { activate, onSettled } from "./htmx-config.js";
@@ -19,10 +19,7 @@ class FilterBar extends HTMLElement {
     });
     this.addEventListener("change", (event) => {
       const field = event.target;
-      if (field.matches("[data-grouped]")) {
-        this.form.elements.grouped.value = field.checked ? "" : "no";
-        this.later(0);
-      } else if (field.type !== "search" && field.name && field.form === this.form) this.later(0);
+      if (field.type !== "search" && field.name && field.form === this.form) this.later(0);
     });
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -40,11 +37,17 @@ class FilterBar extends HTMLElement {
       this.querySelector("input[type=search]")?.focus();
     };
     document.addEventListener("keydown", this.onKey);
+    this.regroup = () => {
+      this.form.elements.grouped.value = "";
+      this.later(0);
+    };
+    document.body.addEventListener("grouping-changed", this.regroup);
   }
 
   disconnectedCallback() {
     document.removeEventListener("click", this.onClick);
     document.removeEventListener("keydown", this.onKey);
+    document.body.removeEventListener("grouping-changed", this.regroup);
     clearTimeout(this.timer);
   }
 

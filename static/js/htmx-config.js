@@ -44,7 +44,7 @@ function announceFailure(event, reason) {
   const failure = new CustomEvent("request-failed", {
     bubbles: true,
     cancelable: true,
-    detail: { reason, config: requestConfig, status: xhr?.status ?? 0 },
+    detail: { reason, config: requestConfig, status: xhr?.status ?? 0, reference: xhr?.getResponseHeader("X-Request-ID") ?? "" },
   });
   const source = elt?.isConnected ? elt : body;
   return source.dispatchEvent(failure);
@@ -130,6 +130,25 @@ export function onSettled(run) {
   body.addEventListener("htmx:afterSettle", (event) => run(event.detail.target, event));
 }
 
+/**
+ * `run({target, html})` before an answer is put on the page. A behaviour that puts it there itself returns the new
+ * elements; htmx then only makes them work.
+ */
+export function onBeforeSwap(run) {
+  body.addEventListener("htmx:beforeSwap", (event) => {
+    const { target, xhr, serverResponse, shouldSwap } = event.detail;
+    if (!shouldSwap || xhr.status !== 200 || !(target instanceof Element)) return;
+    const fresh = run({ target, html: serverResponse });
+    if (!fresh) return;
+    event.detail.shouldSwap = false;
+    for (const element of fresh) {
+      window.htmx.process(element);
+      window.htmx.trigger(element, "htmx:load", { elt: element });
+    }
+    window.htmx.trigger(target, "htmx:afterSettle", { elt: target, target });
+  });
+}
+
 export function onBeforeRequest(run) {
   body.addEventListener("htmx:beforeRequest", (event) => run({ element: event.detail.elt, target: event.detail.target }));
 }
@@ -144,6 +163,11 @@ export function onAfterRequest(run) {
   });
 }
 
+/** Add what `values()` returns to the requests of elements that match. */
+export function addParameters(selector, values) {
+  body.addEventListener("htmx:configRequest", ({ detail }) => detail.elt.matches(selector) && Object.assign(detail.parameters, values()));
+}
+
 /** `run({question, element, proceed})` for every hx-confirm. */
 export function onConfirm(run) {
   body.addEventListener("htmx:confirm", (event) => {
@@ -152,6 +176,25 @@ export function onConfirm(run) {
     event.preventDefault();
     run({ question, element: elt, proceed: () => issueRequest(true) });
   });
+}
+
+/** Rows that a script put into the page itself: the behaviours treat them like those that htmx brings. */
+export function announceNew(element) {
+  window.htmx.process(element);
+  for (const name of ["htmx:load", "htmx:afterSettle"])
+    element.dispatchEvent(new CustomEvent(name, { bubbles: true, detail: { elt: element, target: element } }));
+}
+
+/** Fetch a part of a page for a script; null where it cannot be had now. Says so when the session is over. */
+export async function fetchPart(url) {
+  let response;
+  try {
+    response = await fetch(url, { credentials: "same-origin", headers: { "HX-Request": "true" } });
+  } catch {
+    return null;
+  }
+  if (isSignedOut(response.status, response.url)) showSignedOut();
+  return response.ok && !isSignedOut(response.status, response.url) ? response.text() : null;
 }
 
 export function load(verb, url, options) {

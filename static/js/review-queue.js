@@ -6,13 +6,14 @@
 // page in between loses nothing. The banner appears only when one did not get through.
 //
 // Each entry keeps the revision it was based on (a form field), so a review sent late cannot overwrite
-// somebody else's: the server answers 409. A review of focus mode then waits here until the person has compared
-// both versions; others are taken out and the person is told.
+// somebody else's: the server answers 409 with both versions, and the entry waits until the person has chosen.
+// A row has one entry: a review is the whole decision about it, so the last one counts. A row that the server cannot
+// save holds up no other.
 // Entries belong to the person who made them; somebody else who signs in on this computer never sends them.
 // Events on body: "reviews-queued" after keeping one, "reviews-saved" {count} when entries got through that had
 // to wait, "review-answer" {entry, outcome, html} for each, "reviews-idle" {state} when there is nothing to send for now.
 
-import { load, showSignedOut } from "./htmx-config.js";
+import { announceNew, showSignedOut } from "./htmx-config.js";
 import { banner, csrfToken, isSignedOut, meta, toast } from "./page.js";
 
 const STORE = `review-queue:${meta("user-id")}`;
@@ -46,14 +47,15 @@ export function enrichWith(make) {
   enrich = make;
 }
 
-const isOpen = (entry) => entry.state !== "stale";
+const isOpen = (entry) => !entry.stale;
 
 function show(state = "") {
   const entries = read();
-  const stale = entries.filter((entry) => !isOpen(entry));
-  banner("conflict", stale.length ? `${stale[0].label}: somebody else changed this row meanwhile. Your version is kept${stale.length > 1 ? ` (and ${stale.length - 1} more)` : ""}.` : "", {
+  const stale = entries.filter((entry) => entry.stale);
+  const more = stale.length > 1 ? ` (and ${stale.length - 1} more)` : "";
+  banner("stale", stale.length ? `“${stale[0].label}”: somebody else changed this row meanwhile. Your version waits in this browser${more}.` : "", {
     kind: "warning",
-    action: stale.length ? { label: "Compare", onClick: () => compare(stale[0]) } : null,
+    action: stale.length ? { label: "Compare both versions", onClick: () => compare(stale[0]) } : null,
   });
   // What is being sent for the first time needs no words.
   const failed = entries.some((entry) => isOpen(entry) && entry.tries);
@@ -61,7 +63,9 @@ function show(state = "") {
   if (!failed) return banner("queue", "");
   const what = open.length === 1 ? `“${open[0].label}” is not saved yet` : `${open.length} reviews are not saved yet`;
   const then = state === "signed-out" ? "sign in to save." : "trying again.";
-  banner("queue", `${what}: kept in this browser, ${then}`, {
+  const reference = open.find((entry) => entry.reference)?.reference;
+  const why = reference ? ` Something went wrong on the server (reference ${reference}).` : "";
+  banner("queue", `${what}: kept in this browser, ${then}${why}`, {
     kind: "warning",
     action: state === "signed-out" ? null : { label: "Try now", onClick: () => flush() },
   });
@@ -79,16 +83,27 @@ function add(entry) {
   return made.id;
 }
 
+/** The row that an entry is about: in its address, or in a field (focus mode has one address for all rows). */
+function rowOf(url, body) {
+  return new URLSearchParams(body).get("verbatim") ?? /\/rows\/(\d+)\//.exec(url)?.[1] ?? "";
+}
+
 /** Keep a review that could not be sent. */
-export function keep({ url, verb, body, label }) {
-  add({ url, verb, body, label, tries: 1 });
+export function keep({ url, verb, body, label, reference = "" }) {
+  const row = rowOf(url, body);
+  const earlier = read().find((entry) => entry.row === row && row);
+  // "As shown" says nothing about topics: where topics wait already, those are what was meant.
+  if (!earlier || !new URLSearchParams(body).has("as_shown")) {
+    if (earlier) drop(earlier.id);
+    add({ row, url, verb, body, label, reference, tries: 1 });
+  }
   document.body.dispatchEvent(new CustomEvent("reviews-queued"));
   schedule();
 }
 
 /** Keep a review and send it: returns its id. The server must take the same one twice for one. */
 export function post({ url, body, label, verbatim }) {
-  const id = add({ url, verb: "post", body, label, verbatim, twice: true, tries: 0 });
+  const id = add({ row: String(verbatim), url, verb: "post", body, label, verbatim, twice: true, tries: 0 });
   flush();
   return id;
 }
@@ -123,10 +138,26 @@ async function send(entry) {
     },
   });
   if (isSignedOut(response.status, response.url)) return { outcome: "signed-out" };
-  if (response.status >= 500 || response.status === 429) return { outcome: "later" };
+  if (response.status === 429) return { outcome: "later" };
+  if (response.status >= 500) return { outcome: "broken", reference: response.headers.get("X-Request-ID") ?? "" };
   const html = await response.text();
   if (response.ok) return { outcome: "saved", html };
-  return { outcome: response.status === 409 ? "stale" : "refused", html };
+  if (response.status !== 409) return { outcome: "refused", html };
+  return { outcome: response.headers.get("HX-Retarget") === "#dialog" ? "stale" : "unseen", html };
+}
+
+/** Show both versions of a row; the entry is done with when one is chosen. */
+async function compare(entry) {
+  const { outcome, html } = await send(entry).catch(() => ({ outcome: "later" }));
+  if (outcome === "signed-out") return showSignedOut();
+  if (outcome === "later" || outcome === "broken") return toast("The server does not answer. Try again in a moment.", { kind: "error" });
+  if (outcome !== "stale") return drop(entry.id); // settled meanwhile: saved, or the row is gone
+  const slot = document.getElementById("dialog");
+  slot.innerHTML = html;
+  slot.querySelector("[data-keep-theirs]")?.addEventListener("click", () => drop(entry.id));
+  // Should it fail on its way, it is kept anew.
+  slot.querySelector("form")?.addEventListener("submit", () => drop(entry.id));
+  announceNew(slot);
 }
 
 /** What the server said about a refused review, in its own words. */
@@ -136,15 +167,15 @@ function reason(html) {
 }
 
 function settle(entry, outcome, html) {
-  if (outcome === "stale" && entry.twice) change(entry.id, { state: "stale" });
-  else drop(entry.id);
-  if (outcome === "stale" && !entry.twice)
-    toast(`${entry.label}: somebody else changed this row meanwhile, so your review was not saved over theirs.`, { kind: "error", stay: true });
+  if (outcome === "stale") return change(entry.id, { stale: true });
+  drop(entry.id);
+  if (outcome === "unseen")
+    toast(`${entry.label}: its topics changed meanwhile, so they were not confirmed unseen. Look at them again.`, { kind: "error", stay: true });
   if (outcome === "refused") toast(`${entry.label}: ${reason(html)}`, { kind: "error", stay: true });
 }
 
-function nextOpen() {
-  return read().find(isOpen);
+function nextOpen(after = new Set()) {
+  return read().find((entry) => isOpen(entry) && !after.has(entry.id));
 }
 
 /** Send all waiting entries in order, also those added meanwhile. Only one tab does it at a time. */
@@ -155,7 +186,8 @@ export async function flush() {
   let waited = 0;
   let state = "";
   const work = async () => {
-    for (let entry = nextOpen(); entry; entry = nextOpen()) {
+    const broken = new Set();
+    for (let entry = nextOpen(); entry; entry = nextOpen(broken)) {
       let answer;
       inFlight = entry.id;
       try {
@@ -164,7 +196,13 @@ export async function flush() {
         answer = { outcome: "later" };
       }
       inFlight = null;
-      const { outcome, html } = answer;
+      const { outcome, html, reference } = answer;
+      if (outcome === "broken") {
+        broken.add(entry.id);
+        change(entry.id, { tries: (entry.tries ?? 0) + 1, reference });
+        state = "later";
+        continue;
+      }
       if (outcome === "later" || outcome === "signed-out") {
         change(entry.id, { tries: (entry.tries ?? 0) + 1 });
         state = outcome;
@@ -194,31 +232,14 @@ export async function flush() {
   document.body.dispatchEvent(new CustomEvent("reviews-idle", { detail: { state } }));
 }
 
-/** Ask the server for both versions of a row that two people changed: it answers with the dialog. */
-function compare(entry) {
-  const values = {};
-  for (const [name, value] of new URLSearchParams(entry.body)) values[name] = name in values ? [values[name], value].flat() : value;
-  load("POST", entry.url, { source: document.body, target: document.body, swap: "none", values: { ...values, from_conflict: "1" } }).catch(() => {});
-}
-
-function solved(verbatim) {
-  write(read().filter((entry) => isOpen(entry) || String(entry.verbatim) !== String(verbatim)));
-}
-
-document.body.addEventListener("conflict-solved", (event) => solved(event.detail.verbatim));
-document.addEventListener("click", (event) => {
-  const keepTheirs = event.target.closest("[data-conflict-keep]");
-  if (keepTheirs) solved(keepTheirs.dataset.conflictKeep);
-});
-
 document.body.addEventListener("request-failed", (event) => {
-  const { reason, config } = event.detail;
+  const { reason, config, reference } = event.detail;
   const form = event.target.closest?.("[data-queue]");
   if (!form || !config || config.verb === "get" || reason === "refused") return;
   const body = new URLSearchParams();
   const data = config.formData ?? new FormData(form);
   for (const [name, value] of data.entries()) if (typeof value === "string") body.append(name, value);
-  keep({ url: config.path, verb: config.verb, body: body.toString(), label: form.dataset.queue });
+  keep({ url: config.path, verb: config.verb, body: body.toString(), label: form.dataset.queue, reference });
   event.preventDefault();
   form.dispatchEvent(new CustomEvent("review-kept", { bubbles: true }));
 });

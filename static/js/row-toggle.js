@@ -24,4 +24,10 @@ document.addEventListener("click", (event) => {
   document.querySelectorAll(`${all.dataset.toggleAll} tbody`).forEach((body) => set(body, on));
 });
 
-onSettled((target) => target?.querySelectorAll?.("tbody[id]").forEach((body) => open.has(body.id) && set(body, true)));
+onSettled((target) => {
+  target?.querySelectorAll?.("tbody[id]").forEach((body) => open.has(body.id) && set(body, true));
+  for (const all of target?.querySelectorAll?.("[data-toggle-all]") ?? []) {
+    const bodies = [...document.querySelectorAll(`${all.dataset.toggleAll} tbody[id]`)];
+    all.setAttribute("aria-pressed", String(bodies.length > 0 && bodies.every((body) => open.has(body.id))));
+  }
+});

@@ -2,14 +2,17 @@
 // <side-panel><div data-tabs>…</div><div id="row-panel" data-row-panel hidden></div></side-panel>
 // Listens for "row-open" {id, url}. In the panel: [data-close-row], Escape, Ctrl/Cmd+Enter = review and next
 // (the button [data-review-next]), [data-step="1"] / [data-step="-1"] for the neighbours,
-// <a data-open-row="12" href="/…/rows/12/"> for another row.
+// <a data-open-row="12" href="/…/rows/12/"> for another row. J / K = next / previous row, with Alt also while typing.
 // The row's form saves by itself after a change ("lines-changed" → "save-row"); see rows/_row_panel.html.
 
 import { activate, load, onSettled } from "./htmx-config.js";
-// A row brings these two: loaded now, so that keys pressed right after opening it are heard.
+// A row brings these: loaded now, so that keys pressed right after opening it are heard.
+import "./line-order.js";
 import "./topic-editor.js";
 import "./topic-picker.js";
-import { announce } from "./page.js";
+import { announce, isTyping, shortcutsOn } from "./page.js";
+
+const SAVE_MS = 3000;
 
 class SidePanel extends HTMLElement {
   connectedCallback() {
@@ -42,10 +45,16 @@ class SidePanel extends HTMLElement {
       }
     });
     this.addEventListener("lines-changed", () => this.save());
+    this.addEventListener("tabs-wanted", () => {
+      this.close();
+      this.toggleAttribute("data-shown", true);
+    });
+    this.addEventListener("rows-wanted", () => this.toggleAttribute("data-shown", false));
     this.next = () => this.step(1);
     this.changed = (event) => {
       const { ids = [], source } = event.detail ?? {};
-      if (source !== "panel" && ids.map(String).includes(this.row)) this.reload();
+      if (source === "panel" || !ids.map(String).includes(this.row)) return;
+      if (source !== "live" || !this.panel.querySelector("topic-picker input")?.value) this.reload();
     };
     this.reloaded = () => this.reload();
     document.body.addEventListener("row-reviewed-next", this.next);
@@ -98,14 +107,24 @@ class SidePanel extends HTMLElement {
     this.panel.querySelector("topic-editor")?.pick({ id: String(id), label, category, color, hasSentiment: sentiment });
   }
 
+  /** What was changed last in the open row is on its way: its answer must not meet another row. */
+  async saved() {
+    this.panel.dispatchEvent(new CustomEvent("row-leave", { bubbles: true }));
+    for (let waited = 0; waited < SAVE_MS && this.panel.classList.contains("htmx-request"); waited += 20)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+
   async open({ id, url }) {
     this.row = id;
     this.url = url;
+    if (this.isOpen) await this.saved();
+    if (this.row !== id) return; // a faster key
     this.tabs.hidden = true;
     this.panel.hidden = false;
     this.toggleAttribute("data-row-open", true);
     await load("GET", url, { target: this.panel, swap: "innerHTML", source: this.panel });
-    this.panel.querySelector("[data-panel-focus]")?.focus({ preventScroll: true });
+    // Whoever went on into the row meanwhile stays where they are.
+    if (!this.panel.contains(document.activeElement)) this.panel.querySelector("[data-panel-focus]")?.focus({ preventScroll: true });
   }
 
   close() {
@@ -119,8 +138,8 @@ class SidePanel extends HTMLElement {
     row?.focus({ preventScroll: true });
   }
 
-  step(by) {
-    const row = this.feed?.step(this.row, by);
+  async step(by) {
+    const row = await this.feed?.neighbour(this.row, by);
     if (!row) {
       announce(by > 0 ? "This is the last row." : "This is the first row.");
       return;
@@ -136,6 +155,11 @@ class SidePanel extends HTMLElement {
     else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
       this.panel.querySelector("[data-review-next]")?.click();
+    } else if (event.code === "KeyJ" || event.code === "KeyK") {
+      if (event.ctrlKey || event.metaKey || event.target.closest?.("[data-row]")) return; // there the list moves
+      if (!event.altKey && (isTyping(event) || !shortcutsOn())) return;
+      event.preventDefault();
+      this.step(event.code === "KeyJ" ? 1 : -1);
     }
   }
 }

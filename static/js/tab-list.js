@@ -6,7 +6,8 @@
 // </tab-list>
 // Arrow keys, Home and End move. A panel gets the event "tab-open" each time it is shown, so what it shows is fresh.
 // data-remember keeps the chosen tab in this browser. A panel with data-refresh-on="rows-changed …" gets "tab-open"
-// again when one of these events reaches body while it is shown (not while somebody types in it).
+// again when one of these events reaches body while it is shown; while somebody types in it, when they are done.
+// <button type="button" data-open-tab="t-b">…</button> anywhere on the page shows that tab.
 
 const REFRESH_MS = 200;
 
@@ -33,12 +34,19 @@ class TabList extends HTMLElement {
     this.names = new Set([...this.querySelectorAll("[data-refresh-on]")].flatMap((panel) => panel.dataset.refreshOn.split(" ")));
     this.onEvent = (event) => this.refresh(event.type);
     for (const name of this.names) document.body.addEventListener(name, this.onEvent);
+    this.onClick = (event) => {
+      const button = event.target.closest?.("[data-open-tab]");
+      const tab = button && this.tabs.find((one) => one.id === button.dataset.openTab);
+      if (tab) this.reveal(tab);
+    };
+    document.addEventListener("click", this.onClick);
     // After htmx has read the attributes, so that "tab-open" is heard.
     if (first) setTimeout(() => this.isConnected && this.select(first, { remember: false }));
   }
 
   disconnectedCallback() {
     for (const name of this.names ?? []) document.body.removeEventListener(name, this.onEvent);
+    document.removeEventListener("click", this.onClick);
     clearTimeout(this.timer);
   }
 
@@ -47,9 +55,18 @@ class TabList extends HTMLElement {
     if (!panel?.dataset.refreshOn?.split(" ").includes(name)) return;
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
-      const typing = panel.contains(document.activeElement) && document.activeElement.matches("input:not([type=checkbox], [type=radio]), textarea, select");
-      if (panel.offsetParent && !typing) panel.dispatchEvent(new CustomEvent("tab-open"));
+      if (!panel.offsetParent) return;
+      const field = panel.contains(document.activeElement) && document.activeElement.matches("input:not([type=checkbox], [type=radio]), textarea, select");
+      if (field) document.activeElement.addEventListener("blur", () => this.refresh(name), { once: true });
+      else panel.dispatchEvent(new CustomEvent("tab-open"));
     }, REFRESH_MS);
+  }
+
+  /** Show a tab for a button elsewhere: what covers the tabs makes room (see side-panel.js). */
+  reveal(tab) {
+    this.dispatchEvent(new CustomEvent("tabs-wanted", { bubbles: true }));
+    this.select(tab);
+    tab.focus();
   }
 
   get tabs() {

@@ -108,6 +108,8 @@ class TopicEditor extends HTMLElement {
     box.value = id;
     line.querySelector(".chip__category").textContent = category;
     line.querySelector(".line__label").textContent = label;
+    const grip = line.querySelector("[data-grip-name]");
+    if (grip) grip.textContent = label;
     const faces = line.querySelector(".faces");
     if (!hasSentiment) faces.remove();
     else {

@@ -9,11 +9,23 @@
 //   <p data-none hidden>No topic matches.</p>
 // </topic-picker>
 // Event "topic-pick" {id, label, category, color, hasSentiment, sentiment?}; a face inside an option (data-face="-1")
-// picks with that sentiment. Arrow keys move, Enter picks, Escape empties the search ("topic-escape" when empty).
-// "ds", "del sp", "speed" all find "Delivery: Speed".
+// picks with that sentiment. Arrow keys move, Right and Left choose a face, Enter picks, Escape empties the search ("topic-escape" when empty).
+// "ds", "del sp", "speed" and "sped" all find "Delivery: Speed". Where nothing matches, Enter presses [data-new-topic].
+
+import { announce } from "./page.js";
 
 function fold(text) {
   return text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+}
+
+/** One letter too many, too few or wrong, or two swapped; `word` may go on behind it. */
+function isNear(wanted, word) {
+  let at = 0;
+  while (at < wanted.length && wanted[at] === word[at]) at += 1;
+  const rest = wanted.slice(at + 1);
+  const swapped = wanted[at + 1] + wanted[at] + wanted.slice(at + 2);
+  const [tail, next] = [word.slice(at), word.slice(at + 1)];
+  return tail.startsWith(rest) || next.startsWith(rest) || next.startsWith(wanted.slice(at)) || tail.startsWith(swapped);
 }
 
 /** How well `query` fits: 0 = not at all; higher is better. */
@@ -33,6 +45,7 @@ export function fit(query, label, category = "") {
   if (initials(name.split(/[^\p{L}\p{N}]+/u).filter(Boolean)).startsWith(wanted)) return 55;
   if (initials(words).includes(wanted)) return 50;
   if (full.includes(wanted)) return 40;
+  if (wanted.length > 3 && words.some((word) => word.length > 3 && isNear(wanted, word))) return 20;
   let at = -1;
   for (const letter of wanted.replace(/\s/g, "")) {
     at = name.indexOf(letter, at + 1);
@@ -84,6 +97,7 @@ class TopicPicker extends HTMLElement {
 
   activate(option) {
     this.active?.classList.remove("is-active");
+    this.choose(null);
     this.active = option ?? null;
     if (!option) return this.input.removeAttribute("aria-activedescendant");
     option.classList.add("is-active");
@@ -91,8 +105,28 @@ class TopicPicker extends HTMLElement {
     this.input.setAttribute("aria-activedescendant", option.id);
   }
 
+  /** Mark one face of the active topic; null: none. */
+  choose(face) {
+    this.face?.classList.remove("is-active");
+    this.face = face ?? null;
+    if (!face) return;
+    face.classList.add("is-active");
+    announce(`${this.active.dataset.label}: ${face.textContent.trim()}`);
+  }
+
+  /** Right begins with the first face, Left goes back and out; anywhere else the keys move in the text. */
+  onSide(event) {
+    const faces = [...(this.active?.querySelectorAll("[data-face]") ?? [])];
+    const at = faces.indexOf(this.face);
+    const isEnd = this.input.selectionStart === this.input.value.length;
+    if (!faces.length || (event.key === "ArrowLeft" ? at < 0 : !isEnd)) return;
+    event.preventDefault();
+    this.choose(faces[event.key === "ArrowLeft" ? at - 1 : Math.min(at + 1, faces.length - 1)]);
+  }
+
   onKey(event) {
-    if (event.isComposing) return;
+    if (event.isComposing || event.altKey) return;
+    if (event.key === "ArrowRight" || event.key === "ArrowLeft") return this.onSide(event);
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
       const shown = this.options.filter((option) => !option.hidden);
@@ -101,7 +135,8 @@ class TopicPicker extends HTMLElement {
       this.activate(shown[(next + shown.length) % shown.length]);
     } else if (event.key === "Enter" && !event.ctrlKey && !event.metaKey) {
       event.preventDefault();
-      if (this.active) this.pick(this.active);
+      if (this.active) this.pick(this.active, this.face?.dataset.face);
+      else if (this.query.trim()) this.parentElement.querySelector("[data-new-topic]")?.click();
     } else if (event.key === "Escape") {
       event.stopPropagation();
       event.preventDefault();

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from projects.models import Change
-from rows.models import Verbatim
+from rows.models import Verbatim, ViewOptions
 from rows.reviewing import card_read, card_sign
 
 pytestmark = pytest.mark.django_db
@@ -184,7 +184,7 @@ def test_results_count_a_category_once_per_row_and_every_duplicate(as_alice, row
     text = re.sub(
         r"\s+", " ", re.sub(r"<[^>]+>", " ", as_alice.get(url("results", column), headers=htmx).content.decode())
     )
-    assert "Service 60.0 % 3" in text  # rows 1, 2, 4 of five with text
+    assert "Service 1 positive, 1 neutral, 1 negative 60.0 % 3" in text  # rows 1, 2, 4 of five with text
     assert "Delivery time 0 positive, 0 neutral, 2 negative 40.0 % 2" in text
 
 
@@ -203,7 +203,7 @@ def test_only_columns_of_the_project_can_be_shown(as_bob, make_project, alice, c
     assert answer.status_code == 204
     content = as_bob.get(url("chunk", column), headers=htmx).content.decode()
     assert "North" in content
-    assert as_bob.session[f"shown_columns:{column.pk}"] == [region.pk]
+    assert ViewOptions.objects.get(user__username="bob", column=column).shown == [region.pk]
 
 
 def test_text_with_markup_is_escaped_also_where_the_search_marks_it(as_alice, make_project, alice, htmx):

@@ -1,7 +1,10 @@
 """When to stop reviewing: advice with its reasons, from target, trend and random sample."""
 
 import pytest
+from django.urls import reverse
 
+from finetune.models import ModelVersion
+from rows.models import Verbatim
 from rows.stop_advice import review_target, score_trend, stop_advice
 
 RISING = [(20, 40.0), (60, 52.0), (100, 60.0), (150, 66.0), (200, 71.0)]
@@ -88,3 +91,18 @@ def test_the_curve_fits_its_box():
     assert points[0] == (0.0, 22.0)
     assert points[-1] == (100.0, 2.0)
     assert stop_advice(n_reviewed=5, n_unique=100, scores=[(5, 50.0)]).line == ""
+
+
+def test_the_page_shows_trend_and_random_sample_of_the_version_in_use(as_alice, column):
+    for number, (n_reviewed, score) in enumerate(((5, 40.0), (30, 61.0), (60, 61.4)), start=1):
+        ModelVersion.objects.create(
+            column=column, number=number, trigger="reviews", state="deployed" if number == 3 else "superseded",
+            encoder="x", n_reviewed=n_reviewed, ai_score=score,
+            metrics={"queue": list(range(60)), "measured": {"score": 70.0, "low": 62.0, "high": 78.0, "n": 40}},
+        )  # fmt: skip
+    Verbatim.objects.filter(column=column, row_number__lte=2).update(is_reviewed=True)
+    page = " ".join(as_alice.get(reverse("rows:focus", args=[column.pk])).content.decode().split())
+    assert "You can stop now" in page
+    assert "hardly moved: 61.0 to 61.4" in page
+    assert "On 40 rows drawn at random the AI scores 70 (95 % interval 62 to 78)." in page
+    assert 'data-version="3"' in page

@@ -19,9 +19,8 @@ from django.utils import timezone
 from django.utils.html import conditional_escape, format_html, format_html_join, json_script
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.timesince import timesince
-from django.utils.translation import get_language, to_locale
+from django.utils.translation import get_language, ngettext, to_locale
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from rows.text import search_terms
 from topicassign import numbers
@@ -210,6 +209,15 @@ def percent(value: float | None, digits: int = 0) -> str:
 def score(value: float | None) -> str:
     """Format an AI score as a whole number; an en dash where there is none."""
     return "–" if value in (None, "") or value != value else f"{float(value):.0f}"
+
+
+@register.filter
+def signed(value: float | None, digits: int = 1) -> str:
+    """Format a difference with its sign (a true minus); an en dash for None."""
+    if value in (None, ""):
+        return "–"
+    text = f"{abs(float(value)):.{int(digits)}f}"
+    return text if not float(text) else f"{'+' if float(value) > 0 else '−'}{text}"
 
 
 @register.filter

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("projects", "0001_initial"),
-        ("rows", "0001_initial"),
+        ("rows", "0003_bulk"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
