@@ -18,6 +18,9 @@ export function ngettext(one, many, n, values = {}) {
   return fill(texts[one]?.[form] ?? [one, many][form], { n: number(n), ...values });
 }
 
+/** As the server writes numbers (topicassign/numbers.py). */
 export function number(value, options = {}) {
-  return new Intl.NumberFormat(document.documentElement.lang || "en", options).format(value);
+  const language = document.documentElement.lang || "en";
+  const text = new Intl.NumberFormat(language, options).format(value);
+  return language.startsWith("en") ? text.replaceAll(",", "\u202f") : text;
 }
