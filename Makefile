@@ -5,7 +5,7 @@ PYTHON := $(VENV)/bin/python
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench bench-learning vendor lock clean venv-run venv-dev
+.PHONY: help run test lint bench bench-learning vendor lock messages clean venv-run venv-dev
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -21,6 +21,7 @@ lint: venv-dev ## Style, types, missing migrations, vendored files
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy .
 	$(PYTHON) manage.py makemigrations --check --dry-run
+	$(PYTHON) scripts/messages.py --check
 	@if command -v npm >/dev/null 2>&1; then \
 	  [ -d node_modules ] || npm ci --ignore-scripts --no-audit --no-fund; node scripts/vendor.mjs --check; \
 	else echo "npm is not here: the vendored browser files were not checked."; fi
@@ -37,6 +38,9 @@ vendor: ## Copy the pinned browser files into static/vendor (needs npm)
 
 lock: ## Write requirements.lock from pyproject.toml (use Python 3.11)
 	@$(find_python); "$$py" scripts/lock.py
+
+messages: venv-dev ## Collect sentences into locale/ and compile the translations
+	@$(PYTHON) scripts/messages.py
 
 clean: ## Delete what is built: environment, caches, static files. Your data in var/ stays
 	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis test-results bench/results var/staticfiles

@@ -6,20 +6,22 @@ from typing import Any
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from projects.models import Column, Job
 from topics.models import Topic
 
-# What an AI update goes through, as a person reads it in the progress bar.
+# What an AI update goes through. Jobs store it in English; it is translated where it is shown.
 STAGES = {
-    "prepare": "Preparing data",
-    "encode": "Encoding texts",
-    "train": "Training",
-    "tune": "Fine-tuning the encoder",
-    "encode_tuned": "Encoding texts with the fine-tuned encoder",
-    "evaluate": "Evaluating",
-    "assign": "Assigning topics",
-    "deploy": "Deploying",
+    "prepare": gettext_noop("Preparing data"),
+    "encode": gettext_noop("Encoding texts"),
+    "train": gettext_noop("Training"),
+    "tune": gettext_noop("Fine-tuning the encoder"),
+    "encode_tuned": gettext_noop("Encoding texts with the fine-tuned encoder"),
+    "evaluate": gettext_noop("Evaluating"),
+    "assign": gettext_noop("Assigning topics"),
+    "deploy": gettext_noop("Deploying"),
 }
 DEEP_STAGES = {"tune", "encode_tuned"}  # of deep updates only
 
@@ -39,27 +41,27 @@ class Embedding(models.Model):
 
 
 class Trigger(models.TextChoices):
-    FIRST = "first", "First assignment"
-    REVIEWS = "reviews", "Reviews"
-    TOPICS = "topics", "Topic changes"
-    ROWS = "rows", "New rows"
-    BUTTON = "button", "By hand"
-    DEEP = "deep", "Enough reviews to fine-tune the encoder"
-    FOLLOW_UP = "follow_up", "Changes during the update before"
-    COMMAND = "command", "Command line"
+    FIRST = "first", _("First assignment")
+    REVIEWS = "reviews", _("Reviews")
+    TOPICS = "topics", _("Topic changes")
+    ROWS = "rows", _("New rows")
+    BUTTON = "button", _("By hand")
+    DEEP = "deep", _("Enough reviews to fine-tune the encoder")
+    FOLLOW_UP = "follow_up", _("Changes during the update before")
+    COMMAND = "command", _("Command line")
 
 
 class VersionState(models.TextChoices):
-    TRAINED = "trained", "Trained"
-    DEPLOYED = "deployed", "In use"
-    SUPERSEDED = "superseded", "Replaced"
+    TRAINED = "trained", _("Trained")
+    DEPLOYED = "deployed", _("In use")
+    SUPERSEDED = "superseded", _("Replaced")
 
 
 class TuningState(models.TextChoices):
-    IN_USE = "in_use", "In use"
-    REPLACED = "replaced", "Replaced"
-    NOT_BETTER = "not_better", "Not better than without"
-    NOT_POSSIBLE = "not_possible", "Not possible"
+    IN_USE = "in_use", _("In use")
+    REPLACED = "replaced", _("Replaced")
+    NOT_BETTER = "not_better", _("Not better than without")
+    NOT_POSSIBLE = "not_possible", _("Not possible")
 
 
 class Tuning(models.Model):
@@ -126,7 +128,7 @@ class ModelVersion(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"Version {self.number}"
+        return _("Version %(number)s") % {"number": self.number}
 
 
 class MeaningSearch(models.Model):

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F, Max
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from finetune.models import Trigger, VersionState
 from projects.history import change_record, undoes
@@ -132,12 +133,12 @@ def update_by_hand(*, column: Column, user: Any) -> Job:
         If AI updates are off, or one is on its way already.
     """
     if not column.ai_updates_on:
-        raise ApplicationError("AI updates are off for this column. Switch them on first.")
+        raise ApplicationError(_("AI updates are off for this column. Switch them on first."))
     if job_active(column=column) is not None:
-        raise ApplicationError("An AI update is already on its way.", status=409, code="update_active")
+        raise ApplicationError(_("An AI update is already on its way."), status=409, code="update_active")
     job = update_request(column=column, trigger=Trigger.BUTTON, user=user)
     if job is None:
-        raise ApplicationError("An AI update is already on its way.", status=409, code="update_active")
+        raise ApplicationError(_("An AI update is already on its way."), status=409, code="update_active")
     return job
 
 
@@ -155,7 +156,7 @@ def ai_switch(*, column: Column, on: bool, user: Any) -> Change | None:
         column=column,
         kind=ChangeKind.AI_SWITCH,
         user=user,
-        summary=f"AI updates switched {'on' if on else 'off'}",
+        summary=_("AI updates switched on") if on else _("AI updates switched off"),
         inverse={"on": not on},
     )
     if on and (column.update_requested or column.n_reviews_since_update):

@@ -22,6 +22,7 @@ import structlog
 from django.db import transaction
 from django.db.models import F, Max
 from django.db.models.functions import Greatest
+from django.utils.translation import gettext as _
 
 from finetune import sentiments
 from finetune.encoders import encode_texts, get_encoder
@@ -536,7 +537,10 @@ class Update:
         found = self._existing_classifier()
         if found is None:
             raise ApplicationError(
-                "AI updates are off and there is no model that fits the topics. Switch AI updates on to make one."
+                _(
+                    "AI updates are off and there is no model that fits the topics. Switch AI updates on to "
+                    "make one."
+                )
             )
         model, topic_ids = found
         with self.clock.stage("assign"):
@@ -652,14 +656,18 @@ def version_load(version: ModelVersion) -> tuple[TopicClassifier, Any] | None:
         return None
     raw = bytes(version.artifact)
     if hashlib.sha256(raw).hexdigest() != version.sha256:
-        raise ApplicationError(f"The stored model of version {version.number} is damaged. Run an AI update.")
+        raise ApplicationError(
+            _("The stored model of version %(number)s is damaged. Run an AI update.") % {"number": version.number}
+        )
     with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
         meta = json.loads(archive["meta"].tobytes())
         if meta["format"] != ARTIFACT_FORMAT:
-            raise ApplicationError(f"Version {version.number} was made by another release. Run an AI update.")
+            raise ApplicationError(
+                _("Version %(number)s was made by another release. Run an AI update.") % {"number": version.number}
+            )
         parts: dict[str, dict[str, np.ndarray]] = {"topic": {}, "sentiment": {}}
         for name in archive.files:
-            kind, _, rest = name.partition("/")
+            kind, _slash, rest = name.partition("/")
             if rest:
                 parts[kind][rest] = archive[name]
     return TopicClassifier.from_arrays(parts["topic"]), sentiments.load(parts["sentiment"])
@@ -677,7 +685,7 @@ def update_for_job(run: JobRun) -> dict[str, Any]:
     job: Job = run.job
     assert job.column is not None
     if not job.column.is_text_to_analyze:
-        raise ApplicationError("Only text columns that are analysed can be updated.")
+        raise ApplicationError(_("Only text columns that are analysed can be updated."))
     return Update(
         job.column,
         run,

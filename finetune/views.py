@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import trigger_client_event
@@ -116,7 +117,7 @@ def assignment_why(request: HttpRequest, column_id: int, verbatim_id: int, topic
     verbatim = get_verbatim(column=column, verbatim_id=verbatim_id)
     topic = topic_list(column=column).filter(pk=topic_id).first()
     if topic is None:
-        raise Http404("No such topic.")
+        raise Http404(_("No such topic."))
     context = {
         "column": column,
         "verbatim": verbatim,

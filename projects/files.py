@@ -26,6 +26,8 @@ from typing import Any, BinaryIO
 
 from charset_normalizer import from_bytes
 from django.conf import settings
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from python_calamine import (
     CalamineError,
     CalamineSheet,
@@ -36,6 +38,7 @@ from python_calamine import (
 )
 
 from topicassign.errors import ApplicationError
+from topicassign.numbers import decimal
 
 TEXT_FORMATS = ("csv", "tsv", "txt")
 TABLE_FORMATS = (*TEXT_FORMATS, "xlsx")
@@ -48,25 +51,26 @@ _RATIO = 200  # ... and beyond _RATIO_FREE_BYTES to at most this many times its 
 _RATIO_FREE_BYTES = 100 * 1024 * 1024
 _ZIP_ENTRIES = 5_000
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_ZIP = b"PK\x03\x04"
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _SIGNATURES = {
-    b"PK\x03\x04": "a zip archive or an Excel workbook",
-    _OLE: "an old Office document",
-    b"%PDF": "a PDF",
-    b"\x89PNG": "an image",
-    b"\xff\xd8\xff": "an image",
-    b"GIF8": "an image",
-    b"\x1f\x8b": "a gzip archive",
-    b"BZh": "a bzip2 archive",
-    b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive",
-    b"\xfd7zXZ\x00": "an xz archive",
-    b"Rar!": "a RAR archive",
-    b"PAR1": "a Parquet file",
-    b"$FL2": "an SPSS file",
-    b"$FL3": "an SPSS file",
-    b"SQLite format 3\x00": "a database",
-    b"\x7fELF": "a program",
-    b"MZ\x90": "a program",
+    _ZIP: gettext_lazy("a zip archive or an Excel workbook"),
+    _OLE: gettext_lazy("an old Office document"),
+    b"%PDF": gettext_lazy("a PDF"),
+    b"\x89PNG": gettext_lazy("an image"),
+    b"\xff\xd8\xff": gettext_lazy("an image"),
+    b"GIF8": gettext_lazy("an image"),
+    b"\x1f\x8b": gettext_lazy("a gzip archive"),
+    b"BZh": gettext_lazy("a bzip2 archive"),
+    b"7z\xbc\xaf\x27\x1c": gettext_lazy("a 7-Zip archive"),
+    b"\xfd7zXZ\x00": gettext_lazy("an xz archive"),
+    b"Rar!": gettext_lazy("a RAR archive"),
+    b"PAR1": gettext_lazy("a Parquet file"),
+    b"$FL2": gettext_lazy("an SPSS file"),
+    b"$FL3": gettext_lazy("an SPSS file"),
+    b"SQLite format 3\x00": gettext_lazy("a database"),
+    b"\x7fELF": gettext_lazy("a program"),
+    b"MZ\x90": gettext_lazy("a program"),
 }
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -107,7 +111,10 @@ class TableFile:
     def with_sheet(self, sheet: str) -> TableFile:
         """Return the same workbook read from another of its sheets."""
         if sheet not in self.sheets:
-            raise TableError(f"The workbook has no sheet named {sheet[:60]!r}. Choose one of its sheets.")
+            raise TableError(
+                _("The workbook has no sheet named %(sheet)s. Choose one of its sheets.")
+                % {"sheet": repr(sheet[:60])}
+            )
         return replace(self, sheet=sheet)
 
     def with_text(self, *, encoding: str | None = None, separator: str | None = None) -> TableFile:
@@ -147,19 +154,28 @@ def table_inspect(
     allowed = ", ".join(f".{one}" for one in formats)
     if kind not in formats:
         if kind in {"xlsm", "xltm", "xlam"}:
-            raise TableError("Workbooks with macros are not accepted. Save it as .xlsx and try again.")
+            raise TableError(_("Workbooks with macros are not accepted. Save it as .xlsx and try again."))
         if kind in {"xls", "xlsb", "ods", "numbers"}:
-            raise TableError(f"A .{kind} file cannot be read. Save it as .xlsx or .csv and try again.")
-        what = f"{name[-60:]!r} is not a table that can be read." if name else "The file has no name."
-        raise TableError(f"{what} Use one of these: {allowed}.")
+            raise TableError(
+                _("A .%(kind)s file cannot be read. Save it as .xlsx or .csv and try again.") % {"kind": kind}
+            )
+        what = (
+            _("%(name)s is not a table that can be read.") % {"name": repr(name[-60:])}
+            if name
+            else _("The file has no name.")
+        )
+        raise TableError(_("%(what)s Use one of these: %(allowed)s.") % {"what": what, "allowed": allowed})
     size = source.stat().st_size if isinstance(source, Path) else len(source)
     limit = settings.LIMIT_FILE_MB * 1024 * 1024 if max_bytes is None else max_bytes
     if size == 0:
-        raise TableError("The file is empty. Choose a file with a header line and rows.")
+        raise TableError(_("The file is empty. Choose a file with a header line and rows."))
     if size > limit:
         raise TableError(
-            f"The file has {_megabytes(size)} MB; at most {_megabytes(limit)} MB are allowed. "
-            "Split it, or leave out columns that are not needed.",
+            _(
+                "The file has %(size)s MB; at most %(limit)s MB are allowed. Split it, or leave out "
+                "columns that are not needed."
+            )
+            % {"size": _megabytes(size), "limit": _megabytes(limit)},
             code="file_too_large",
         )
     with _open(source) as file:
@@ -261,7 +277,8 @@ def _text_rows(table: TableFile, keep_blank: bool = False) -> Iterator[tuple[int
             raise _csv_error(error, start) from None
         except UnicodeError:
             raise TableError(
-                f"The file cannot be read as {table.encoding}. Save it as CSV UTF-8 and try again.",
+                _("The file cannot be read as %(encoding)s. Save it as CSV UTF-8 and try again.")
+                % {"encoding": table.encoding},
                 code="bad_encoding",
             ) from None
 
@@ -270,25 +287,38 @@ def _csv_error(error: csv.Error, line: int) -> TableError:
     what = str(error)
     if "field larger" in what or "unexpected end" in what:
         return TableError(
-            f'A quotation mark (") opened in line {line} is never closed. Close it, or double it inside a cell.'
+            _(
+                'A quotation mark (") opened in line %(line)s is never closed. '
+                "Close it, or double it inside a cell." 
+            )
+            % {"line": line}
         )
     if "expected after" in what:
         return TableError(
-            f'In line {line} text follows a closing quotation mark ("). Double quotation marks inside a cell.'
+            _('In line %(line)s text follows a closing quotation mark ("). Double quotation marks inside a cell.')
+            % {"line": line}
         )
-    return TableError(f"Line {line} is not valid CSV ({what}). Correct it and try again.")
+    return TableError(
+        _("Line %(line)s is not valid CSV (%(what)s). Correct it and try again.") % {"line": line, "what": what}
+    )
 
 
 def _check_text(head: bytes, kind: str) -> None:
     for signature, what in _SIGNATURES.items():
         if head.startswith(signature):
-            hint = "Rename it to .xlsx" if "Excel" in what else "Export it as CSV"
-            raise TableError(f"The file is named .{kind} but is {what}. {hint} and try again.")
+            if signature == _ZIP:
+                message = _("The file is named .%(kind)s but is %(what)s. Rename it to .xlsx and try again.")
+            else:
+                message = _("The file is named .%(kind)s but is %(what)s. Export it as CSV and try again.")
+            raise TableError(message % {"kind": kind, "what": what})
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or _utf16_without_bom(head):
         return
     control = sum(head.count(code) for code in range(32) if code not in b"\t\n\r\x0b\x0c\x1a\x1b")
     if control > max(8, len(head) // 100):
-        raise TableError(f"The file is named .{kind} but is no text. Export the table as CSV and try again.")
+        raise TableError(
+            _("The file is named .%(kind)s but is no text. Export the table as CSV and try again.")
+            % {"kind": kind}
+        )
 
 
 def _utf16_without_bom(head: bytes) -> str:
@@ -318,8 +348,11 @@ def _find_encoding(file: BinaryIO, head: bytes) -> str:
     if n_good >= 3 and n_broken * 4 <= n_good:
         line = _line_of(file, error_at)
         raise TableError(
-            f"The file is UTF-8, but line {line} holds bytes that are not. "
-            "It was probably cut off or mixed from two files; save it as CSV UTF-8 and try again.",
+            _(
+                "The file is UTF-8, but line %(line)s holds bytes that are not. It was probably cut off "
+                "or mixed from two files; save it as CSV UTF-8 and try again."
+            )
+            % {"line": line},
             code="bad_encoding",
         )
     if _looks_western(sample.decode("cp1252", errors="replace")) and _first_error(file, "cp1252")[0] is None:
@@ -328,7 +361,8 @@ def _find_encoding(file: BinaryIO, head: bytes) -> str:
     if guess is not None and _first_error(file, guess.encoding)[0] is None:
         return guess.encoding
     raise TableError(
-        "The encoding of the file could not be found out. Save it as CSV UTF-8 and try again.", code="bad_encoding"
+        _("The encoding of the file could not be found out. Save it as CSV UTF-8 and try again."),
+        code="bad_encoding",
     )
 
 
@@ -341,11 +375,14 @@ def _looks_western(text: str) -> bool:
 
 
 def _checked_encoding(file: BinaryIO, encoding: str) -> str:
-    error_at, _ = _first_error(file, encoding)
+    error_at, _sample = _first_error(file, encoding)
     if error_at is not None:
         raise TableError(
-            f"The file says it is {encoding.removesuffix('-sig').upper()}, but line {_line_of(file, error_at)} "
-            "holds bytes that are not. Save it as CSV UTF-8 and try again.",
+            _(
+                "The file says it is %(encoding)s, but line %(line)s holds bytes that are not. Save it "
+                "as CSV UTF-8 and try again."
+            )
+            % {"encoding": encoding.removesuffix("-sig").upper(), "line": _line_of(file, error_at)},
             code="bad_encoding",
         )
     return encoding
@@ -393,20 +430,20 @@ def _check_workbook(file: BinaryIO, head: bytes, size: int) -> None:
     if head.startswith(_OLE):
         file.seek(0)
         if _ENCRYPTED in file.read(4 * _CHUNK_BYTES):
-            raise TableError("The workbook is protected by a password. Remove the password and try again.")
-        raise TableError("The file is an old .xls workbook. Save it as .xlsx or .csv and try again.")
+            raise TableError(_("The workbook is protected by a password. Remove the password and try again."))
+        raise TableError(_("The file is an old .xls workbook. Save it as .xlsx or .csv and try again."))
     if not head.startswith(b"PK"):
-        raise TableError("The file is named .xlsx but is no Excel workbook. If it is text, rename it to .csv.")
+        raise TableError(_("The file is named .xlsx but is no Excel workbook. If it is text, rename it to .csv."))
     try:
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
             names = {entry.filename.lower() for entry in entries}
             if any(entry.flag_bits & 1 for entry in entries):
-                raise TableError("The workbook is protected by a password. Remove the password and try again.")
+                raise TableError(_("The workbook is protected by a password. Remove the password and try again."))
             if any(name.endswith("vbaproject.bin") for name in names):
-                raise TableError("Workbooks with macros are not accepted. Save it as .xlsx and try again.")
+                raise TableError(_("Workbooks with macros are not accepted. Save it as .xlsx and try again."))
             if "xl/workbook.xml" not in names:
-                raise TableError("The file is named .xlsx but is no workbook. Save it as .xlsx and try again.")
+                raise TableError(_("The file is named .xlsx but is no workbook. Save it as .xlsx and try again."))
             if len(entries) > _ZIP_ENTRIES:
                 raise _bomb()
             _check_expansion(file, entries, size)
@@ -451,13 +488,15 @@ def _unpacked_bytes(file: BinaryIO, entry: zipfile.ZipInfo, most: int) -> int:
 
 def _bomb() -> TableError:
     return TableError(
-        "The workbook unpacks to far more than its size allows. Save the table as CSV and try again.",
+        _("The workbook unpacks to far more than its size allows. Save the table as CSV and try again."),
         code="file_too_large",
     )
 
 
 def _damaged() -> TableError:
-    return TableError("The workbook is damaged and cannot be read. Open it, save it again as .xlsx and try again.")
+    return TableError(
+        _("The workbook is damaged and cannot be read. Open it, save it again as .xlsx and try again.")
+    )
 
 
 def _workbook(source: Path | bytes) -> CalamineWorkbook:
@@ -466,7 +505,9 @@ def _workbook(source: Path | bytes) -> CalamineWorkbook:
             return CalamineWorkbook.from_path(str(source))
         return CalamineWorkbook.from_filelike(io.BytesIO(source))
     except PasswordError:
-        raise TableError("The workbook is protected by a password. Remove the password and try again.") from None
+        raise TableError(
+            _("The workbook is protected by a password. Remove the password and try again.")
+        ) from None
     except (CalamineError, OSError, ValueError):
         raise _damaged() from None
 
@@ -482,7 +523,7 @@ def _sheets(source: Path | bytes) -> list[str]:
     finally:
         workbook.close()
     if not names:
-        raise TableError("The workbook has no visible sheet with cells. Put the table into one and try again.")
+        raise TableError(_("The workbook has no visible sheet with cells. Put the table into one and try again."))
     return names
 
 
@@ -504,4 +545,5 @@ def _sheet_rows(table: TableFile, keep_blank: bool = False) -> Iterator[tuple[in
 
 
 def _megabytes(n_bytes: int) -> str:
-    return f"{n_bytes / 1024 / 1024:.1f}".removesuffix(".0")
+    megabytes = n_bytes / 1024 / 1024
+    return decimal(megabytes, 0 if f"{megabytes:.1f}".endswith(".0") else 1)

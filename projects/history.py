@@ -13,6 +13,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from projects.models import Change, ChangeKind, Column, Project
 from topicassign.errors import ApplicationError
@@ -44,7 +45,11 @@ def change_record(
     ids: list[int] | None = None,
     subject_id: int | None = None,
 ) -> Change:
-    """Write one act into the history. Call it inside the transaction of the act."""
+    """Write one act into the history. Call it inside the transaction of the act.
+
+    `summary` is stored as it is made, in the language of who did it: names of topics and people are part of
+    it, and it says what was done even when the product words it differently by then.
+    """
     return Change.objects.create(
         project=project,
         column=column,
@@ -66,9 +71,9 @@ def change_undo(*, change: Change, user: Any) -> Change:
     """Take an act back, once. Raises ApplicationError when that is no longer possible."""
     locked = Change.objects.select_for_update(of=("self",)).select_related("project", "column").get(pk=change.pk)
     if locked.undone_at is not None:
-        raise ApplicationError("This was already undone.", status=409, code="already_undone")
+        raise ApplicationError(_("This was already undone."), status=409, code="already_undone")
     if locked.kind not in _UNDO:
-        raise ApplicationError("This cannot be undone.")
+        raise ApplicationError(_("This cannot be undone."))
     note = _UNDO[locked.kind](locked, user)
     locked.undone_at = timezone.now()
     locked.save(update_fields=["undone_at"])
@@ -77,7 +82,7 @@ def change_undo(*, change: Change, user: Any) -> Change:
         column=locked.column,
         kind=ChangeKind.UNDO,
         user=user,
-        summary=f"Undone: {locked}" + (f" – {note}" if note else ""),
+        summary=_("Undone: %(what)s") % {"what": locked} + (f" – {note}" if note else ""),
         inverse={},
         ids=locked.ids,
         subject_id=locked.subject_id,

@@ -30,7 +30,9 @@ import structlog
 from django.conf import settings
 from django.db import IntegrityError, close_old_connections, connection, transaction
 from django.db.models import F, Q
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from projects.models import ACTIVE_STATES, Column, Job, JobKind, JobState, Project
 from topicassign.errors import ApplicationError
@@ -297,7 +299,15 @@ def job_execute(job_id: uuid.UUID | str) -> Job | None:
 
 
 def _run(run: JobRun) -> tuple[JobState, str, dict[str, Any]]:
-    """Call the handler; return how it ended, the sentence for the person, and the result."""
+    """Call the handler; return how it ended, the sentence for the person, and the result.
+
+    The sentence is stored as it is made, in the language of whoever asked for the work.
+    """
+    with translation.override(run.job.language):
+        return _call(run)
+
+
+def _call(run: JobRun) -> tuple[JobState, str, dict[str, Any]]:
     job = run.job
     try:
         if job.cancel_requested:
@@ -317,7 +327,8 @@ def _run(run: JobRun) -> tuple[JobState, str, dict[str, Any]]:
         reference = str(job.pk)[:8]
         return (
             JobState.FAILED,
-            f"Something went wrong on our side. The log has the details under the reference {reference}.",
+            _("Something went wrong on our side. The log has the details under the reference %(reference)s.")
+            % {"reference": reference},
             {},
         )
 
@@ -360,10 +371,10 @@ def os_error_message(error: OSError) -> str:
     import errno
 
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "The disk of the server is full. Free some space, then try again."
+        return _("The disk of the server is full. Free some space, then try again.")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "The server may not write to its data folder. Check its permissions, then try again."
-    return "A file could not be read or written on the server. Try again; the log has the details."
+        return _("The server may not write to its data folder. Check its permissions, then try again.")
+    return _("A file could not be read or written on the server. Try again; the log has the details.")
 
 
 def job_cancel(*, job: Job) -> Job:
@@ -395,9 +406,9 @@ def job_retry(*, job: Job) -> Job:
                 finished_at=None,
             )
     except IntegrityError:
-        raise ApplicationError("An AI update of this column is already on its way.") from None
+        raise ApplicationError(_("An AI update of this column is already on its way.")) from None
     if not changed:
-        raise ApplicationError("Only a failed job can be tried again.")
+        raise ApplicationError(_("Only a failed job can be tried again."))
     job.refresh_from_db()
     transaction.on_commit(lambda: job_send(job))
     return job
@@ -467,11 +478,18 @@ def recover() -> int:
 
 
 def _give_up(job: Job) -> None:
+    with translation.override(job.language):
+        reason = ngettext(
+            "The worker stopped %(n)s time while it did this, so it was given up. The server may be "
+            "short of memory.",
+            "The worker stopped %(n)s times while it did this, so it was given up. The server may be "
+            "short of memory.",
+            job.attempts,
+        ) % {"n": job.attempts}
     changed = Job.objects.filter(pk=job.pk, state=job.state, attempts=job.attempts).update(
         state=JobState.FAILED,
         finished_at=timezone.now(),
-        error=f"The worker stopped {job.attempts} times while it did this, so it was given up. "
-        "The server may be short of memory.",
+        error=reason,
     )
     if changed:
         log.error("job_given_up", job=str(job.pk))

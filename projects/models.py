@@ -10,6 +10,8 @@ from django.core.validators import MaxLengthValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import get_language
+from django.utils.translation import gettext_lazy as _
 
 NAME_CHARS = 100
 
@@ -17,9 +19,9 @@ NAME_CHARS = 100
 class Role(models.TextChoices):
     """What a person may do in a project; each role includes the ones before it."""
 
-    VIEWER = "viewer", "Viewer"
-    ANALYST = "analyst", "Analyst"
-    ADMIN = "admin", "Admin"
+    VIEWER = "viewer", _("Viewer")
+    ANALYST = "analyst", _("Analyst")
+    ADMIN = "admin", _("Admin")
 
     @property
     def rank(self) -> int:
@@ -27,8 +29,8 @@ class Role(models.TextChoices):
 
 
 class ProjectState(models.TextChoices):
-    IMPORTING = "importing", "Importing"
-    READY = "ready", "Ready"
+    IMPORTING = "importing", _("Importing")
+    READY = "ready", _("Ready")
 
 
 class Project(models.Model):
@@ -54,14 +56,14 @@ class Project(models.Model):
 
 
 class ColumnType(models.TextChoices):
-    TEXT_TO_ANALYZE = "text_to_analyze", "Text to analyze"
-    TEXT = "text", "Text"
-    NUMERICAL = "numerical", "Number"
-    DATE = "date", "Date"
-    BOOLEAN = "boolean", "Yes / no"
-    SINGLE_SELECT = "single_select", "Single select"
-    MULTI_SELECT = "multi_select", "Multi select"
-    LANGUAGE = "language", "Language"
+    TEXT_TO_ANALYZE = "text_to_analyze", _("Text to analyze")
+    TEXT = "text", _("Text")
+    NUMERICAL = "numerical", _("Number")
+    DATE = "date", _("Date")
+    BOOLEAN = "boolean", _("Yes / no")
+    SINGLE_SELECT = "single_select", _("Single select")
+    MULTI_SELECT = "multi_select", _("Multi select")
+    LANGUAGE = "language", _("Language")
 
 
 class Column(models.Model):
@@ -160,23 +162,27 @@ class ApiKey(models.Model):
 
 
 class JobState(models.TextChoices):
-    QUEUED = "queued", "Waiting"
-    RUNNING = "running", "Running"
-    DONE = "done", "Done"
-    FAILED = "failed", "Failed"
-    CANCELLED = "cancelled", "Cancelled"
+    QUEUED = "queued", _("Waiting")
+    RUNNING = "running", _("Running")
+    DONE = "done", _("Done")
+    FAILED = "failed", _("Failed")
+    CANCELLED = "cancelled", _("Cancelled")
 
 
 ACTIVE_STATES = (JobState.QUEUED, JobState.RUNNING)
 
 
 class JobKind(models.TextChoices):
-    IMPORT = "import", "Import"
-    EXPORT = "export", "Export"
-    UPDATE = "update", "AI update"
-    BULK = "bulk", "Bulk action"
-    INDEX = "index", "Index for filters"
-    MEANING = "meaning", "Search by meaning"
+    IMPORT = "import", _("Import")
+    EXPORT = "export", _("Export")
+    UPDATE = "update", _("AI update")
+    BULK = "bulk", _("Bulk action")
+    INDEX = "index", _("Index for filters")
+    MEANING = "meaning", _("Search by meaning")
+
+
+def _language_now() -> str:
+    return (get_language() or settings.LANGUAGE_CODE)[:8]
 
 
 class Job(models.Model):
@@ -188,7 +194,9 @@ class Job(models.Model):
     project = models.ForeignKey(Project, models.CASCADE, null=True, blank=True, related_name="jobs")
     column = models.ForeignKey(Column, models.CASCADE, null=True, blank=True, related_name="jobs")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
-    stage = models.CharField(max_length=100, blank=True)
+    # Of whoever asked for the work: the worker writes what it has to say to them (errors, history) in it.
+    language = models.CharField(max_length=8, default=_language_now)
+    stage = models.CharField(max_length=100, blank=True)  # in English, translated where it is shown
     done = models.PositiveBigIntegerField(default=0)
     total = models.PositiveBigIntegerField(default=0)
     attempts = models.PositiveSmallIntegerField(default=0)
@@ -234,24 +242,24 @@ class Job(models.Model):
 
 
 class ChangeKind(models.TextChoices):
-    REVIEW = "review", "Review"
-    UNREVIEW = "unreview", "Review taken back"
-    HIGHLIGHT = "highlight", "Highlight"
-    BULK = "bulk", "Many rows changed"
-    ROWS_DELETE = "rows_delete", "Rows deleted"
-    TOPIC_CREATE = "topic_create", "Topic added"
-    TOPIC_UPDATE = "topic_update", "Topic changed"
-    TOPIC_DELETE = "topic_delete", "Topic deleted"
-    CATEGORY_CREATE = "category_create", "Category added"
-    CATEGORY_UPDATE = "category_update", "Category changed"
-    CATEGORY_DELETE = "category_delete", "Category deleted"
-    CODEBOOK = "codebook", "Codebook imported"
-    PROJECT_UPDATE = "project_update", "Project settings changed"
-    PROJECT_DELETE = "project_delete", "Project deleted"
-    MEMBER = "member", "Members changed"
-    IMPORT = "import", "Rows imported"
-    AI_SWITCH = "ai_switch", "AI updates switched"
-    UNDO = "undo", "Undone"
+    REVIEW = "review", _("Review")
+    UNREVIEW = "unreview", _("Review taken back")
+    HIGHLIGHT = "highlight", _("Highlight")
+    BULK = "bulk", _("Many rows changed")
+    ROWS_DELETE = "rows_delete", _("Rows deleted")
+    TOPIC_CREATE = "topic_create", _("Topic added")
+    TOPIC_UPDATE = "topic_update", _("Topic changed")
+    TOPIC_DELETE = "topic_delete", _("Topic deleted")
+    CATEGORY_CREATE = "category_create", _("Category added")
+    CATEGORY_UPDATE = "category_update", _("Category changed")
+    CATEGORY_DELETE = "category_delete", _("Category deleted")
+    CODEBOOK = "codebook", _("Codebook imported")
+    PROJECT_UPDATE = "project_update", _("Project settings changed")
+    PROJECT_DELETE = "project_delete", _("Project deleted")
+    MEMBER = "member", _("Members changed")
+    IMPORT = "import", _("Rows imported")
+    AI_SWITCH = "ai_switch", _("AI updates switched")
+    UNDO = "undo", _("Undone")
 
 
 class Change(models.Model):
@@ -287,6 +295,7 @@ class Preference(models.Model):
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+")
     single_key_shortcuts = models.BooleanField(default=True)
+    language = models.CharField(max_length=8, blank=True)  # "": as the browser asks
 
     def __str__(self) -> str:
         return f"Preferences of {self.user_id}"

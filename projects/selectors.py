@@ -20,6 +20,8 @@ from django.db import connection
 from django.db.models import Count, Exists, Max, OuterRef, Prefetch, Q, QuerySet
 from django.http import Http404
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from projects.models import (
     ACTIVE_STATES,
@@ -41,9 +43,11 @@ from projects.models import (
 AnyUser = AbstractBaseUser | AnonymousUser
 
 _NEEDED = {
-    Role.VIEWER: "Your role does not allow this.",
-    Role.ANALYST: "You may look at this project but not change it. An admin can give you the analyst role.",
-    Role.ADMIN: "Only admins of this project can do this.",
+    Role.VIEWER: gettext_lazy("Your role does not allow this."),
+    Role.ANALYST: gettext_lazy(
+        "You may look at this project but not change it. An admin can give you the analyst role."
+    ),
+    Role.ADMIN: gettext_lazy("Only admins of this project can do this."),
 }
 
 
@@ -68,7 +72,7 @@ def project_role(*, project: Project, user: AnyUser) -> Role | None:
 def _require(project: Project | None, user: AnyUser, needed: Role) -> Project:
     role = project_role(project=project, user=user) if project and project.deleted_at is None else None
     if project is None or role is None:
-        raise Http404("No such project.")
+        raise Http404(_("No such project."))
     if role.rank < needed.rank:
         raise PermissionDenied(_NEEDED[needed])
     project.role = role  # type: ignore[attr-defined]  # for templates: what to offer
@@ -99,7 +103,7 @@ def _get_column(user: AnyUser, column_id: int, needed: Role, *, text: bool) -> C
     _require(column.project if column else None, user, needed)
     assert column is not None
     if text and (column.type != ColumnType.TEXT_TO_ANALYZE or column.project.state != ProjectState.READY):
-        raise Http404("No such text column.")
+        raise Http404(_("No such text column."))
     return column
 
 
@@ -146,10 +150,10 @@ def get_job(user: AnyUser, job_id: UUID | str, *, write: bool = False) -> Job:
     """Return a job: one's own, or one of a project the person may read (write: may change)."""
     job = Job.objects.select_related("project", "project__owner", "column", "user").filter(pk=job_id).first()
     if job is None:
-        raise Http404("No such job.")
+        raise Http404(_("No such job."))
     if job.project is None or job.project.state == ProjectState.IMPORTING:
         if not user.is_authenticated or job.user_id != user.pk:
-            raise Http404("No such job.")
+            raise Http404(_("No such job."))
         return job
     _require(job.project, user, Role.ANALYST if write else Role.VIEWER)
     return job
@@ -183,7 +187,7 @@ def get_change_for_undo(user: AnyUser, change_id: int) -> Change:
     role: Role = project.role  # type: ignore[attr-defined]
     if not may_undo(change=change, role=role, user=user):
         if role == Role.ANALYST and change.kind in _ANALYST_ACTS:
-            raise PermissionDenied("Only the person who did this, or an admin, can undo it.")
+            raise PermissionDenied(_("Only the person who did this, or an admin, can undo it."))
         raise PermissionDenied(_NEEDED[Role.ANALYST if change.kind in _ANALYST_ACTS else Role.ADMIN])
     return change
 
@@ -211,7 +215,7 @@ def get_member_for_admin(user: AnyUser, project_id: int, member_id: int) -> Memb
     project = get_project_for_admin(user, project_id)
     member = Member.objects.select_related("user").filter(pk=member_id, project=project).first()
     if member is None:
-        raise Http404("No such member.")
+        raise Http404(_("No such member."))
     member.project = project
     return member
 
@@ -232,7 +236,7 @@ def get_invitation_for_admin(user: AnyUser, project_id: int, invitation_id: int)
     project = get_project_for_admin(user, project_id)
     invitation = Invitation.objects.filter(pk=invitation_id, project=project).first()
     if invitation is None:
-        raise Http404("No such invitation.")
+        raise Http404(_("No such invitation."))
     invitation.project = project
     return invitation
 
@@ -253,7 +257,7 @@ def get_deleted_project_for_admin(user: AnyUser, project_id: int) -> Project:
     """Return a deleted project that can be restored; Http404 for everybody but its admins."""
     project = deleted_project_list(user=user).filter(pk=project_id).first()
     if project is None:
-        raise Http404("No such deleted project.")
+        raise Http404(_("No such deleted project."))
     return project
 
 
@@ -429,3 +433,9 @@ def shortcuts_of(user: AnyUser) -> str:
         return ""
     kept = Preference.objects.filter(user_id=user.pk).values_list("single_key_shortcuts", flat=True).first()
     return "off" if kept is False else "on"
+
+
+def language_of(user: AnyUser) -> str:
+    """Return the language the person chose; "" for one who never did."""
+    kept = Preference.objects.filter(user_id=user.pk).values_list("language", flat=True).first()
+    return kept if kept in dict(settings.LANGUAGES) else ""

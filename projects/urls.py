@@ -28,6 +28,7 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/", jobs.job_detail, name="job_detail"),
     path("jobs/<uuid:job_id>/cancel/", jobs.job_cancel, name="job_cancel"),
     path("jobs/<uuid:job_id>/retry/", jobs.job_retry, name="job_retry"),
+    path("language/", preferences.language, name="language"),
     path("shortcuts/", preferences.shortcuts, name="shortcuts"),
     path("status/", jobs.work_waiting, name="work_waiting"),
 ]

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from projects.models import Change, Column, Job, Project
 from topics.models import Sentiment, Topic
@@ -32,7 +33,7 @@ class Row(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"Row {self.number}"
+        return _("Row %(number)s") % {"number": self.number}
 
 
 def has_deleted_rows(project_id: int) -> bool:
@@ -146,10 +147,10 @@ class ViewOptions(models.Model):
 
 
 class AssignmentSource(models.TextChoices):
-    AI = "ai", "AI"
-    PERSON = "person", "Person"
-    KEYWORD = "keyword", "Keyword"
-    IMPORT = "import", "Import"
+    AI = "ai", _("AI")
+    PERSON = "person", _("Person")
+    KEYWORD = "keyword", _("Keyword")
+    IMPORT = "import", _("Import")
 
 
 class Assignment(models.Model):
@@ -300,9 +301,9 @@ class SavedFilter(models.Model):
 
 
 class UploadState(models.TextChoices):
-    UPLOADED = "uploaded", "Uploaded"
-    ORGANISED = "organised", "Organised"
-    SUBMITTED = "submitted", "Submitted"
+    UPLOADED = "uploaded", _("Uploaded")
+    ORGANISED = "organised", _("Organised")
+    SUBMITTED = "submitted", _("Submitted")
 
 
 class Upload(models.Model):

@@ -62,7 +62,7 @@ def _cell_page(row_filter: RowFilter, query: QuerySet[Verbatim], after: str, lim
     if token is None or token[0] == 0:
         if is_indexed:
             cells = Cell.objects.filter(column=column, row_number__in=query.values("row_number"))
-            filled: QuerySet[Any] = cells.filter(**{f"{value}__isnull": False}).annotate(sort_value=F(value))
+            filled = cells.filter(**{f"{value}__isnull": False}).annotate(sort_value=F(value))
         else:
             filled = _with_cell(query, column).filter(sort_value__isnull=False)
         fields = (f"{sign}sort_value", f"{sign}row_number")

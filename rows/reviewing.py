@@ -9,6 +9,7 @@ from typing import Any
 from django.core.signing import Signer
 from django.http import QueryDict
 from django.utils.crypto import constant_time_compare
+from django.utils.translation import gettext as _
 
 from projects.history import can_undo
 from projects.models import Change, ChangeKind, Column
@@ -38,15 +39,15 @@ class ReviewForm:
         """Read a form; raises ApplicationError (400) where it is not one of ours."""
         revision = data.get("revision", "")
         if not revision.isdecimal() or len(revision) > 9:
-            raise ApplicationError("This review came without its revision. Open the row again.", status=400)
+            raise ApplicationError(_("This review came without its revision. Open the row again."), status=400)
         ids = data.getlist("topic")
         if not all(value.isdecimal() and len(value) < 19 for value in ids):
-            raise ApplicationError("This review names a topic that cannot be. Open the row again.", status=400)
+            raise ApplicationError(_("This review names a topic that cannot be. Open the row again."), status=400)
         choices = []
         for value in ids:
             sentiment = data.get(f"sentiment-{value}")
             if sentiment is not None and sentiment not in _SENTIMENTS:
-                raise ApplicationError("Sentiment must be -1, 0 or 1.", status=400)
+                raise ApplicationError(_("Sentiment must be -1, 0 or 1."), status=400)
             choices.append(TopicChoice(int(value), None if sentiment is None else _SENTIMENTS[sentiment]))
         return cls(revision=int(revision), topics=choices, as_shown=data.get("as_shown") == "1")
 

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.cache import cache
 from django.db.models import Count, Prefetch, Q, QuerySet
 from django.http import Http404
+from django.utils.translation import gettext as _
 
 from projects.models import Change, ChangeKind, Column, ColumnType
 from rows.bulk.packing import data_unpack, sums
@@ -54,7 +55,7 @@ def get_verbatim(*, column: Column, verbatim_id: int) -> Verbatim:
         with_topics(Verbatim.objects.live(column).select_related("reviewed_by")).filter(pk=verbatim_id).first()
     )
     if verbatim is None:
-        raise Http404("No such row.")
+        raise Http404(_("No such row."))
     return verbatim
 
 

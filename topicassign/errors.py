@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404
+from django.utils.translation import gettext as _
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -52,14 +53,16 @@ def api_exception_handler(error: Exception, context: dict[str, Any]) -> Response
     if isinstance(error, ValidationError):
         return Response(error_body(422, "invalid", " ".join(error.messages)), status=422)
     if isinstance(error, Http404):
-        return Response(error_body(404, "resource_missing", "There is no such thing here."), status=404)
+        return Response(error_body(404, "resource_missing", _("There is no such thing here.")), status=404)
     if isinstance(error, PermissionDenied):
-        return Response(error_body(403, "forbidden", str(error) or "Your role does not allow this."), status=403)
+        return Response(
+            error_body(403, "forbidden", str(error) or _("Your role does not allow this.")), status=403
+        )
     if isinstance(error, exceptions.APIException):
         status = error.status_code
         if isinstance(error, exceptions.ValidationError):
             return Response(
-                error_body(status, "invalid", "The data sent is not valid.", error.detail), status=status
+                error_body(status, "invalid", _("The data sent is not valid."), error.detail), status=status
             )
         return Response(error_body(status, str(error.get_codes()), str(error.detail)), status=status)
     return None

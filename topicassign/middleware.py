@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django_htmx.http import reswap, retarget
 from django_structlog.middlewares import RequestMiddleware as StructlogMiddleware
 
@@ -57,9 +58,9 @@ class LoginRequiredMiddleware(auth_middleware.LoginRequiredMiddleware):
 
     def handle_no_permission(self, request, view_func):
         if wants_json(request):
-            return JsonResponse(error_body(401, "not_authenticated", "Please sign in."), status=401)
+            return JsonResponse(error_body(401, "not_authenticated", _("Please sign in.")), status=401)
         if getattr(request, "htmx", False):
-            return HttpResponse("Please sign in again.", status=401, content_type="text/plain; charset=utf-8")
+            return HttpResponse(_("Please sign in again."), status=401, content_type="text/plain; charset=utf-8")
         return super().handle_no_permission(request, view_func)
 
 

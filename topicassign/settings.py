@@ -221,7 +221,15 @@ CONTENT_SECURITY_POLICY = {
 
 # --- language and time ----------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English")]
+# Each in its own words, as the switch shows them. A language needs a complete catalogue: see docs/translations.md.
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+LANGUAGE_COOKIE_AGE = 60 * 60 * 24 * 365
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_SECURE = BEHIND_TLS
+# Off on purpose: ids and amounts in attributes, addresses and SVG would get separators too. Numbers that people
+# read go through the filters of templatetags/ui.py and topicassign/numbers.py.
+USE_THOUSAND_SEPARATOR = False
 LOCALE_PATHS = [BASE_DIR / "locale"]
 TIME_ZONE = env_str("TIME_ZONE", "UTC")
 USE_TZ = True

@@ -3,19 +3,20 @@
 from django.contrib import admin
 from django.contrib.auth import views as auth
 from django.urls import include, path
+from django.utils.translation import gettext_lazy as _
 
+from projects.views.preferences import SignInView
 from topicassign import health, views
-from topicassign.forms import SignInForm
 
-admin.site.site_header = admin.site.site_title = "TopicAssign administration"
-admin.site.index_title = "Operate"
+admin.site.site_header = admin.site.site_title = _("TopicAssign administration")
+admin.site.index_title = _("Operate")
 
 urlpatterns = [
     path("", include("projects.urls")),
     path("", include("topics.urls")),
     path("", include("rows.urls")),
     path("", include("finetune.urls")),
-    path("login/", auth.LoginView.as_view(authentication_form=SignInForm), name="login"),
+    path("login/", SignInView.as_view(), name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
     path("password/change/", auth.PasswordChangeView.as_view(), name="password_change"),
     path("password/change/done/", auth.PasswordChangeDoneView.as_view(), name="password_change_done"),

@@ -8,6 +8,7 @@ from django.core.validators import MaxLengthValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy as _
 
 from projects.models import Column
 
@@ -21,7 +22,7 @@ PALETTE = (
 )  # fmt: skip
 validate_color = RegexValidator(
     rf"^({'|'.join(PALETTE)}|#[0-9a-fA-F]{{6}})$",
-    "Choose a colour of the palette or a hex value such as #3366cc.",
+    _("Choose a colour of the palette or a hex value such as #3366cc."),
 )
 
 

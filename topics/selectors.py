@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from django.db.models import Count, Prefetch, Q, QuerySet
 from django.http import Http404
+from django.utils.translation import gettext as _
 
 from projects.models import Column
 from projects.selectors import AnyUser, get_column_for_admin, get_column_for_read
@@ -82,7 +83,7 @@ def n_rows_with(topics: QuerySet[Topic]) -> tuple[int, int]:
 def _topic(topic_id: int) -> Topic:
     topic = Topic.objects.select_related("category", "column").filter(pk=topic_id).first()
     if topic is None:
-        raise Http404("No such topic.")
+        raise Http404(_("No such topic."))
     return topic
 
 
@@ -91,7 +92,7 @@ def get_topic_for_read(user: AnyUser, topic_id: int) -> Topic:
     topic = _topic(topic_id)
     topic.column = get_column_for_read(user, topic.column_id)
     if topic.deleted_at is not None:
-        raise Http404("This topic was deleted.")
+        raise Http404(_("This topic was deleted."))
     return topic
 
 
@@ -100,7 +101,7 @@ def get_topic_for_admin(user: AnyUser, topic_id: int) -> Topic:
     topic = _topic(topic_id)
     topic.column = get_column_for_admin(user, topic.column_id)
     if topic.deleted_at is not None:
-        raise Http404("This topic was deleted.")
+        raise Http404(_("This topic was deleted."))
     return topic
 
 
@@ -108,8 +109,8 @@ def get_category_for_admin(user: AnyUser, category_id: int) -> Category:
     """Return a live category of a column whose topics the person may change."""
     category = Category.objects.filter(pk=category_id).first()
     if category is None:
-        raise Http404("No such category.")
+        raise Http404(_("No such category."))
     category.column = get_column_for_admin(user, category.column_id)
     if category.deleted_at is not None:
-        raise Http404("This category was deleted.")
+        raise Http404(_("This category was deleted."))
     return category

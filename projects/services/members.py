@@ -15,12 +15,14 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from projects.history import change_record, undoes
 from projects.models import Change, ChangeKind, Invitation, Member, Project, Role
 from topicassign.errors import ApplicationError
 
-_CHANGED_SINCE = "The members were changed again since; undo the later change first."
+_CHANGED_SINCE = gettext_lazy("The members were changed again since; undo the later change first.")
 
 
 def token_hash(token: str) -> str:
@@ -38,7 +40,14 @@ def member_role_change(*, member: Member, role: str, user: Any) -> Change | None
     was, locked.role = locked.role, role
     locked.full_clean(exclude=["user", "project"])
     locked.save(update_fields=["role"])
-    return _record(locked.project, locked.user, was, role, user, f"{_name(locked.user)} is now {_word(role)}")
+    return _record(
+        locked.project,
+        locked.user,
+        was,
+        role,
+        user,
+        _("%(name)s is now %(role)s") % {"name": _name(locked.user), "role": _word(role)},
+    )
 
 
 @transaction.atomic
@@ -48,7 +57,11 @@ def member_remove(*, member: Member, user: Any) -> Change:
     was = locked.role
     locked.delete()
     name = _name(locked.user)
-    summary = f"{name} left the project" if locked.user_id == user.pk else f"{name} removed from the project"
+    summary = (
+        _("%(name)s left the project") % {"name": name}
+        if locked.user_id == user.pk
+        else _("%(name)s removed from the project") % {"name": name}
+    )
     return _record(locked.project, locked.user, was, None, user, summary)
 
 
@@ -66,7 +79,7 @@ def project_hand_over(*, member: Member, user: Any) -> Change:
         project=project,
         kind=ChangeKind.MEMBER,
         user=user,
-        summary=f"{_name(project.owner)} is now the owner",
+        summary=_("%(name)s is now the owner") % {"name": _name(project.owner)},
         inverse={"act": "owner", "from": former.pk, "to": project.owner_id, "was": was},
     )
 
@@ -102,7 +115,11 @@ def invitation_create(*, project: Project, role: str, email: str = "", user: Any
         project=project,
         kind=ChangeKind.MEMBER,
         user=user,
-        summary=f"Invitation as {_word(role)} made{f' for {email}' if email else ''}",
+        summary=(
+            _("Invitation as %(role)s made for %(email)s") % {"role": _word(role), "email": email}
+            if email
+            else _("Invitation as %(role)s made") % {"role": _word(role)}
+        ),
         inverse={"act": "invite", "invitation": invitation.pk},
     )
     return invitation, token
@@ -115,12 +132,12 @@ def invitation_revoke(*, invitation: Invitation, user: Any) -> Change:
         revoked_at=timezone.now()
     )
     if not changed:
-        raise ApplicationError("This invitation was already used or taken back.", status=409)
+        raise ApplicationError(_("This invitation was already used or taken back."), status=409)
     return change_record(
         project=invitation.project,
         kind=ChangeKind.MEMBER,
         user=user,
-        summary=f"Invitation as {_word(invitation.role)} taken back",
+        summary=_("Invitation as %(role)s taken back") % {"role": _word(invitation.role)},
         inverse={"act": "revoke", "invitation": invitation.pk},
     )
 
@@ -150,7 +167,7 @@ def invitation_accept(*, invitation: Invitation, user: Any) -> Change | None:
     ).update(accepted_by=user, accepted_at=timezone.now())
     if not changed or project.deleted_at is not None:
         raise ApplicationError(
-            "This invitation does not work any more. Ask for a new one.", status=410, code="invitation_over"
+            _("This invitation does not work any more. Ask for a new one."), status=410, code="invitation_over"
         )
     if project.owner_id == user.pk:
         return None
@@ -159,7 +176,7 @@ def invitation_accept(*, invitation: Invitation, user: Any) -> Change | None:
     if was and Role(was).rank >= Role(invitation.role).rank:
         return None
     Member.objects.update_or_create(project=project, user=user, defaults={"role": invitation.role})
-    summary = f"{_name(user)} joined as {_word(invitation.role)}"
+    summary = _("%(name)s joined as %(role)s") % {"name": _name(user), "role": _word(invitation.role)}
     return _record(project, user, was, invitation.role, user, summary)
 
 
@@ -172,7 +189,7 @@ def _undo_member(change: Change, user: Any) -> None:
         _undo_role(project, inverse)
     elif inverse["act"] == "owner":
         if user.pk != project.owner_id:
-            raise ApplicationError("Only the owner can give the project back.", status=403, code="forbidden")
+            raise ApplicationError(_("Only the owner can give the project back."), status=403, code="forbidden")
         if project.owner_id != inverse["to"] or not _exists(inverse["from"]):
             raise ApplicationError(_CHANGED_SINCE, status=409)
         Member.objects.filter(project=project, user=inverse["from"]).delete()
@@ -182,11 +199,11 @@ def _undo_member(change: Change, user: Any) -> None:
     elif inverse["act"] == "invite":
         invitation_open = Invitation.objects.filter(pk=inverse["invitation"], accepted_at=None, revoked_at=None)
         if not invitation_open.update(revoked_at=timezone.now()):
-            raise ApplicationError("This invitation was already used or taken back.", status=409)
+            raise ApplicationError(_("This invitation was already used or taken back."), status=409)
     elif inverse["act"] == "revoke":
         revoked = Invitation.objects.filter(pk=inverse["invitation"], accepted_at=None)
         if not revoked.update(revoked_at=None):
-            raise ApplicationError("This invitation is not there any more.", status=409)
+            raise ApplicationError(_("This invitation is not there any more."), status=409)
 
 
 def _undo_role(project: Project, inverse: dict[str, Any]) -> None:
@@ -194,7 +211,7 @@ def _undo_role(project: Project, inverse: dict[str, Any]) -> None:
     if (member.role if member else None) != inverse["now"] or project.owner_id == inverse["user"]:
         raise ApplicationError(_CHANGED_SINCE, status=409)
     if not _exists(inverse["user"]):
-        raise ApplicationError("This person has no account any more.", status=409)
+        raise ApplicationError(_("This person has no account any more."), status=409)
     if inverse["was"] is None:
         assert member is not None
         member.delete()
@@ -213,7 +230,7 @@ def _lock(member: Member) -> Member:
     project = Project.objects.select_for_update().get(pk=member.project_id)
     found = Member.objects.select_related("user").filter(pk=member.pk, project=project).first()
     if found is None:
-        raise ApplicationError("This person is not a member any more.", status=409, code="member_gone")
+        raise ApplicationError(_("This person is not a member any more."), status=409, code="member_gone")
     found.project = project
     return found
 
@@ -223,4 +240,5 @@ def _name(user: Any) -> str:
 
 
 def _word(role: str) -> str:
-    return str(Role(role).label).lower()
+    """Return the role as a word inside a sentence."""
+    return {Role.VIEWER: _("viewer"), Role.ANALYST: _("analyst"), Role.ADMIN: _("admin")}[Role(role)]

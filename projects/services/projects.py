@@ -10,6 +10,7 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from projects import jobs
 from projects.history import change_record, change_undo, undoes
@@ -36,7 +37,11 @@ def project_update(*, project: Project, values: dict[str, Any], user: Any) -> Ch
         setattr(project, name, value)
     locked.full_clean(exclude=["owner"])
     locked.save(update_fields=[*changed, "modified_at"])
-    words = {"name": f"Renamed to “{locked.name}”", "description": "Description changed", "tags": "Tags changed"}
+    words = {
+        "name": _("Renamed to “%(name)s”") % {"name": locked.name},
+        "description": _("Description changed"),
+        "tags": _("Tags changed"),
+    }
     return change_record(
         project=locked,
         kind=ChangeKind.PROJECT_UPDATE,
@@ -50,7 +55,9 @@ def project_update(*, project: Project, values: dict[str, Any], user: Any) -> Ch
 def _undo_update(change: Change, user: Any) -> None:
     project = _lock(change.project)
     if any(getattr(project, name) != value for name, value in change.inverse["after"].items()):
-        raise ApplicationError("The settings were changed again since; undo the later change first.", status=409)
+        raise ApplicationError(
+            _("The settings were changed again since; undo the later change first."), status=409
+        )
     for name, value in change.inverse["before"].items():
         setattr(project, name, value)
     project.save(update_fields=[*change.inverse["before"], "modified_at"])
@@ -61,9 +68,9 @@ def project_delete(*, project: Project, user: Any) -> Change:
     """Hide a project with all it holds; it can be restored for `RESTORE_DAYS` days. Its jobs are stopped."""
     locked = _lock(project)
     if locked.deleted_at is not None:
-        raise ApplicationError("This project was already deleted.", status=409, code="already_deleted")
+        raise ApplicationError(_("This project was already deleted."), status=409, code="already_deleted")
     if locked.state == ProjectState.IMPORTING:
-        raise ApplicationError("This project is still being imported. Cancel the import instead.")
+        raise ApplicationError(_("This project is still being imported. Cancel the import instead."))
     locked.deleted_at = timezone.now()
     locked.save(update_fields=["deleted_at"])
     for job in Job.objects.filter(project=locked, state__in=ACTIVE_STATES):
@@ -72,7 +79,7 @@ def project_delete(*, project: Project, user: Any) -> Change:
         project=locked,
         kind=ChangeKind.PROJECT_DELETE,
         user=user,
-        summary=f"Project “{locked.name}” deleted",
+        summary=_("Project “%(name)s” deleted") % {"name": locked.name},
         inverse={"deleted": True},
     )
 
@@ -81,7 +88,7 @@ def project_restore(*, project: Project, user: Any) -> Change:
     """Bring a deleted project back, as it was."""
     change = Change.objects.filter(project=project, kind=ChangeKind.PROJECT_DELETE, undone_at=None).first()
     if change is None:
-        raise ApplicationError("This project is not deleted.", status=409)
+        raise ApplicationError(_("This project is not deleted."), status=409)
     return change_undo(change=change, user=user)
 
 
@@ -90,7 +97,9 @@ def _undo_delete(change: Change, user: Any) -> None:
     project = _lock(change.project)
     if project.deleted_at is not None and project.deleted_at < restorable_since():
         raise ApplicationError(
-            f"Deleted projects can be restored for {settings.RESTORE_DAYS} days; this one is too old.", status=410
+            _("Deleted projects can be restored for %(n)s days; this one is too old.")
+            % {"n": settings.RESTORE_DAYS},
+            status=410,
         )
     project.deleted_at = None
     project.save(update_fields=["deleted_at"])

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
@@ -19,7 +20,7 @@ from projects.models import Change, ChangeKind, ColumnType, Project, ProjectStat
 from projects.services import projects as services
 from topicassign.errors import ApplicationError
 
-SORTS = {"modified": "Last changed", "name": "Name"}
+SORTS = {"modified": gettext_lazy("Last changed"), "name": gettext_lazy("Name")}
 
 
 @require_safe

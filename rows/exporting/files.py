@@ -7,10 +7,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
+from django.utils.translation import gettext as _
 from xlsxwriter import Workbook
 from xlsxwriter.exceptions import FileCreateError
 
 from topicassign.errors import ApplicationError
+from topicassign.numbers import grouped
 
 EXCEL_ROWS = 1_048_576
 EXCEL_COLUMNS = 16_384
@@ -81,7 +83,11 @@ class XlsxTableWriter:
         sheet, row = self.sheet, self.n_lines
         if row + len(lines) > EXCEL_ROWS or (lines and len(lines[0]) > EXCEL_COLUMNS):
             raise ApplicationError(
-                f"An Excel sheet holds at most {EXCEL_ROWS:,} lines and {EXCEL_COLUMNS:,} columns. Export as CSV."
+                _(
+                    "An Excel sheet holds at most %(excel_rows)s lines and %(excel_columns)s columns. Export "
+                    "as CSV."
+                )
+                % {"excel_rows": grouped(EXCEL_ROWS), "excel_columns": grouped(EXCEL_COLUMNS)}
             )
         for line in lines:
             form = self.bold if row == 0 else None

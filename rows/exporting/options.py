@@ -5,11 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
+
 from topicassign.errors import ApplicationError
 
 FORMATS = {"csv": "CSV", "xlsx": "Excel (.xlsx)"}
-CONTENTS = {"rows": "Rows", "summary": "Summary"}
-LAYOUTS = {"columns": "One column per topic", "list": "One column with a list of topics", "codes": "Topic codes"}
+CONTENTS = {"rows": _("Rows"), "summary": _("Summary")}
+LAYOUTS = {
+    "columns": _("One column per topic"),
+    "list": _("One column with a list of topics"),
+    "codes": _("Topic codes"),
+}
 
 
 @dataclass(frozen=True)

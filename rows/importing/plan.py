@@ -10,11 +10,13 @@ from typing import Any
 
 from django.conf import settings
 from django.utils.text import slugify
+from django.utils.translation import gettext as _
 
 from projects.models import ColumnType
 from rows.importing.prepare import plain_rows
 from rows.importing.types import PARSERS, STRICT_TYPES
 from rows.text import is_blank
+from topicassign.numbers import grouped
 
 SKIP = "skip"  # the column stays out of the project
 REF_CHARS = 64
@@ -97,7 +99,10 @@ def cell_reader(column: ColumnPlan, placeholders: tuple[str, ...]) -> Callable[[
             if stripped in empty:
                 return None
             if len(cell) > most:
-                raise ValueError(f"has {len(cell):,} characters, at most {most:,} are allowed")
+                raise ValueError(
+                    _("has %(n)s characters, at most %(most)s are allowed")
+                    % {"n": grouped(len(cell)), "most": grouped(most)}
+                )
             return cell
 
         return read
@@ -111,7 +116,10 @@ def cell_reader(column: ColumnPlan, placeholders: tuple[str, ...]) -> Callable[[
         if stripped in known:  # numbers, dates and options repeat
             return known[stripped]
         if len(stripped) > most:
-            raise ValueError(f"has {len(stripped):,} characters, at most {most:,} are allowed")
+            raise ValueError(
+                _("has %(n)s characters, at most %(most)s are allowed")
+                % {"n": grouped(len(stripped)), "most": grouped(most)}
+            )
         value = parse(stripped, style)
         if len(known) < 10_000:
             known[stripped] = value
@@ -150,7 +158,7 @@ def bad_cells(
             except ValueError as error:
                 value = cells[index].strip()
                 shown = value if len(value) <= SHOWN_CHARS else value[: SHOWN_CHARS - 1] + "…"
-                yield BadCell(row=number, column=name, value=shown, reason=str(error))
+                yield BadCell(row=number, column=name, value=shown, reason=_(str(error)))
 
 
 def empty_counts(

@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from projects.files import TableError, TableFile, cell_text, table_inspect, table_rows
 from projects.models import Column
 from rows.importing.types import ColumnScan
 from rows.text import storable
+from topicassign.numbers import grouped
 
 BATCH_ROWS = 2_000
 NAME_CHARS = Column._meta.get_field("name").max_length or 200
@@ -56,7 +59,7 @@ def text_prepare(text: str, target: Path) -> dict[str, Any]:
     lines = [line.strip() for line in text.splitlines()]
     rows = [(number, [storable(line)]) for number, line in enumerate(lines, 1) if line]
     if not rows:
-        raise TableError("There is no text. Paste at least one line.")
+        raise TableError(_("There is no text. Paste at least one line."))
     try:
         facts = _copy(iter([(0, [PASTED_NAME]), *rows]), target, is_sheet=False)
     except BaseException:
@@ -108,8 +111,11 @@ def _copy(lines: Iterator[tuple[int, list[str]]], target: Path, *, is_sheet: boo
             n_rows += len(batch)
             if n_rows > settings.LIMIT_ROWS:
                 raise TableError(
-                    f"The table has more than {settings.LIMIT_ROWS:,} rows, the most a file may have. "
-                    "Split it and import the parts.",
+                    _(
+                        "The table has more than %(limit_rows)s rows, the most a file may have. Split it and "
+                        "import the parts."
+                    )
+                    % {"limit_rows": grouped(settings.LIMIT_ROWS)},
                     code="too_many_rows",
                 )
             writer.writerows(batch)
@@ -123,8 +129,11 @@ def _copy(lines: Iterator[tuple[int, list[str]]], target: Path, *, is_sheet: boo
                     cells.pop()
                 if len(cells) > width and is_sheet:
                     raise TableError(
-                        f"Line {line} has something in column {_letters(len(cells))}, but that column has no "
-                        "name. Give it a name in the header line, or clear its cells.",
+                        _(
+                            "Line %(line)s has something in column %(column)s, but that column has no name. Give "
+                            "it a name in the header line, or clear its cells."
+                        )
+                        % {"line": line, "column": _letters(len(cells))},
                         code="unnamed_column",
                     )
                 if is_sheet:
@@ -150,14 +159,18 @@ def _copy(lines: Iterator[tuple[int, list[str]]], target: Path, *, is_sheet: boo
             flush()
     if not n_rows:
         raise TableError(
-            "The file has a header line but no rows. Add the rows below the header and try again.", code="no_rows"
+            _("The file has a header line but no rows. Add the rows below the header and try again."),
+            code="no_rows",
         )
     columns = []
     for index, scan in enumerate(scans):
         if not scan.name and scan.n_filled:
             raise TableError(
-                f"Column {index + 1} ({_letters(index + 1)}) has no name but has cells. Give it a name in line "
-                f"{header_line}, the header (a cell merged over several columns names only the first).",
+                _(
+                    "Column %(number)s (%(letters)s) has no name but has cells. Give it a name in line "
+                    "%(header_line)s, the header (a cell merged over several columns names only the first)."
+                )
+                % {"number": index + 1, "letters": _letters(index + 1), "header_line": header_line},
                 code="empty_header",
             )
         if scan.name:
@@ -182,14 +195,18 @@ def _header(
         if not is_sheet or n_filled > 1 or len(pending) > MAX_TITLE_LINES:
             break
     if not pending:
-        raise TableError("The file has no header line. The first line must name the columns.", code="no_header")
+        raise TableError(_("The file has no header line. The first line must name the columns."), code="no_header")
     last_line, last = pending[-1]
     # A long run of one-cell lines is a table with one column, not a title.
     if is_sheet and 1 < len(pending) <= MAX_TITLE_LINES and sum(bool(cell.strip()) for cell in last) > 1:
         n_skipped = len(pending) - 1
         notices.append(
-            f"{n_skipped} title {'line' if n_skipped == 1 else 'lines'} above the table left out: "
-            f"line {last_line} names the columns."
+            ngettext(
+                "%(n)s title line above the table left out: line %(line)s names the columns.",
+                "%(n)s title lines above the table left out: line %(line)s names the columns.",
+                n_skipped,
+            )
+            % {"n": n_skipped, "line": last_line}
         )
         return last_line, last, lines
     first_line, first = pending[0]
@@ -207,19 +224,25 @@ def _names(header: list[str]) -> list[str]:
         names.pop()
     if sum(map(bool, names)) > settings.LIMIT_COLUMNS:
         raise TableError(
-            f"The table has {sum(map(bool, names))} columns; at most {settings.LIMIT_COLUMNS} are allowed. "
-            "Leave out the columns that are not needed and try again.",
+            _(
+                "The table has %(n)s columns; at most %(limit_columns)s are allowed. Leave out the "
+                "columns that are not needed and try again."
+            )
+            % {"n": sum(map(bool, names)), "limit_columns": settings.LIMIT_COLUMNS},
             code="too_many_columns",
         )
     if len(names) > 10 * settings.LIMIT_COLUMNS:
-        raise TableError("The header line has hundreds of empty cells. Put the columns side by side.")
+        raise TableError(_("The header line has hundreds of empty cells. Put the columns side by side."))
     seen: dict[str, int] = {}
     for index, name in enumerate(names, 1):
         key = name.casefold()
         if name and key in seen:
             raise TableError(
-                f"Two columns are named “{name[:60]}”: columns {seen[key]} and {index}. Every column needs a name "
-                "of its own; rename one in the header line and try again.",
+                _(
+                    "Two columns are named “%(name)s”: columns %(first)s and %(second)s. Every column needs "
+                    "a name of its own; rename one in the header line and try again."
+                )
+                % {"name": name[:60], "first": seen[key], "second": index},
                 code="duplicate_header",
             )
         seen[key] = index
@@ -238,11 +261,20 @@ def _check_columns(columns: list[dict[str, Any]]) -> None:
 def _ragged(ragged: list[tuple[int, int]], width: int, header_line: int) -> TableError:
     line, n_cells = ragged[0]
     others = [str(other) for other, _ in ragged[1:]]
-    more = f" The same holds for line{'s' if len(others) > 1 else ''} {', '.join(others)}." if others else ""
-    cells = "1 cell" if n_cells == 1 else f"{n_cells} cells"
+    more = (
+        ngettext(" The same holds for line %(lines)s.", " The same holds for lines %(lines)s.", len(others))
+        % {"lines": ", ".join(others)}
+        if others
+        else ""
+    )
+    cells = ngettext("%(n)s cell", "%(n)s cells", n_cells) % {"n": n_cells}
     return TableError(
-        f"Line {line} has {cells}, but the header in line {header_line} has {width}.{more} Often a text that "
-        "contains the separator is not in quotation marks; correct it and try again.",
+        _(
+            "Line %(line)s has %(cells)s, but the header in line %(header_line)s has "
+            "%(width)s.%(more)s Often a text that contains the separator is not in quotation marks; "
+            "correct it and try again."
+        )
+        % {"line": line, "cells": cells, "header_line": header_line, "width": width, "more": more},
         code="ragged_row",
     )
 

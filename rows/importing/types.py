@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 from projects.models import ColumnType
 
 N_SAMPLES = 5
@@ -67,15 +69,15 @@ _LEADING_ZERO = re.compile(r"[+-]?0\d")
 def parse_number(text: str, style: str = "point") -> int | float:
     """Return the number; raises ValueError. Whole numbers stay whole, however long."""
     if not _NUMBER[style].fullmatch(text) or not any(map(str.isdigit, text)) or not text.isascii():
-        raise ValueError("is not a number")
+        raise ValueError(gettext_noop("is not a number"))
     plain = text.replace(",", "") if style == "point" else text.replace(".", "").replace(",", ".")
     if len(plain) > 60:
-        raise ValueError("has too many digits for a number")
+        raise ValueError(gettext_noop("has too many digits for a number"))
     if plain.lstrip("+-").isdigit():
         return int(plain)
     number = float(plain)
     if number in (float("inf"), float("-inf")):
-        raise ValueError("is too large for a number")
+        raise ValueError(gettext_noop("is too large for a number"))
     return number
 
 
@@ -83,7 +85,7 @@ def parse_date(text: str, style: str = "iso") -> str:
     """Return the day as YYYY-MM-DD, or the moment in ISO form with its time zone (UTC where none is given)."""
     match = _DATE[style].fullmatch(text)
     if not match or not text.isascii():
-        raise ValueError("is not a date")
+        raise ValueError(gettext_noop("is not a date"))
     year, month, day = (int(match[1 + index]) for index in _DATE_ORDER[style])
     try:
         if match[4] is None:
@@ -95,7 +97,7 @@ def parse_date(text: str, style: str = "iso") -> str:
             moment = datetime.fromisoformat(moment.replace(tzinfo=None).isoformat() + zone)
         return moment.isoformat()
     except (ValueError, OverflowError):
-        raise ValueError("is not a date of the calendar") from None
+        raise ValueError(gettext_noop("is not a date of the calendar")) from None
 
 
 def parse_boolean(text: str, style: str = "") -> bool:
@@ -104,14 +106,14 @@ def parse_boolean(text: str, style: str = "") -> bool:
         return True
     if word in _FALSE:
         return False
-    raise ValueError("is neither yes nor no")
+    raise ValueError(gettext_noop("is neither yes nor no"))
 
 
 def parse_language(text: str, style: str = "") -> str:
     """Return the ISO 639-1 code; a region is accepted and dropped (de-AT is de)."""
     match = _LANGUAGE.fullmatch(text)
     if not match or match[1].lower() not in LANGUAGES:
-        raise ValueError("is not a language code such as en or de")
+        raise ValueError(gettext_noop("is not a language code such as en or de"))
     return match[1].lower()
 
 

@@ -17,7 +17,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_noop, ngettext
 
 from projects.history import change_record, undoes
 from projects.jobs import JobLostError, JobRun, job_enqueue
@@ -36,8 +36,8 @@ from topics.models import Topic
 
 AT_ONCE = 300  # rows that change within the request
 BATCH = 2_000
-STAGE_SELECT, STAGE_DO = "Finding the rows", "Changing rows"
-STAGE_UNDO, STAGE_REGROUP = "Putting rows back", "Grouping identical rows"
+STAGE_SELECT, STAGE_DO = gettext_noop("Finding the rows"), gettext_noop("Changing rows")
+STAGE_UNDO, STAGE_REGROUP = gettext_noop("Putting rows back"), gettext_noop("Grouping identical rows")
 
 
 def bulk_start(
@@ -372,7 +372,7 @@ def _undone(bulk: BulkAction, options: BulkOptions, run: JobRun | None) -> None:
             hooks.reviews_changed.send(column=column, user=bulk.user)
         note = left_alone(bulk.n_left_alone)
         if run is not None and bulk.change is not None:
-            summary = (f"Undone: {bulk.change}" + (f" – {note}" if note else ""))[:300]
+            summary = (_("Undone: %(what)s") % {"what": bulk.change} + (f" – {note}" if note else ""))[:300]
             if not Change.objects.filter(undo_of=bulk.change.pk).update(summary=summary):  # tried again
                 undoing = change_record(
                     project=column.project, column=column, kind=ChangeKind.UNDO, user=run.job.user,

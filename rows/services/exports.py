@@ -13,6 +13,8 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.text import slugify
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from projects.jobs import JobRun, job_enqueue
 from projects.models import ACTIVE_STATES, Column, Job, JobKind, JobState
@@ -31,7 +33,7 @@ def export_start(*, column: Column, user: Any, options: ExportOptions) -> Job:
     """Queue an export; raises ApplicationError if the person has too many on their way."""
     active = Job.objects.filter(kind=JobKind.EXPORT, project=column.project, user=user, state__in=ACTIVE_STATES)
     if active.count() >= MAX_ACTIVE:
-        raise ApplicationError("You have several exports on their way. Wait for one to finish, or cancel it.")
+        raise ApplicationError(_("You have several exports on their way. Wait for one to finish, or cancel it."))
     # What is stored is the filter as understood: it must mean the same when the job runs.
     row_filter = RowFilter.from_query(options.query, column)
     not_understood = [pair for one in row_filter.lost for pair in one.pairs]
@@ -75,7 +77,7 @@ def export_run(run: JobRun) -> dict[str, Any]:
     """Make the file of an export job. A second run starts anew and replaces what the first left."""
     column = run.job.column
     if column is None or column.project.deleted_at is not None:
-        raise ApplicationError("The project of this export was deleted.")
+        raise ApplicationError(_("The project of this export was deleted."))
     options = ExportOptions.from_json(run.payload["options"])
     path = export_path(run.job)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -83,7 +85,7 @@ def export_run(run: JobRun) -> dict[str, Any]:
         path=path,
         column=column,
         options=options,
-        progress=lambda done, total: run.progress(done, total, "Writing the file"),
+        progress=lambda done, total: run.progress(done, total, gettext_noop("Writing the file")),
     )
     return {"n_rows": n_lines, "size_bytes": path.stat().st_size, "file_name": file_name(column, options)}
 

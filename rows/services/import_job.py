@@ -16,6 +16,8 @@ from typing import Any
 
 import structlog
 from django.db import connection, connections, transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop, ngettext
 
 from projects.history import change_record
 from projects.jobs import JobLostError, JobRun
@@ -27,6 +29,7 @@ from rows.importing.prepare import plain_rows
 from rows.models import Upload, UploadState
 from rows.services.imports import folder_remove, plain_path, project_make, upload_plan
 from topicassign.errors import ApplicationError
+from topicassign.numbers import grouped
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +42,7 @@ def import_run(run: JobRun) -> dict[str, Any]:
     """Store the rows of an upload. May run twice: it goes on after the last chunk that was committed."""
     upload = Upload.objects.select_related("project", "user").filter(pk=run.payload["upload"]).first()
     if upload is None:
-        raise ApplicationError("The uploaded file is gone. Upload it again.")
+        raise ApplicationError(_("The uploaded file is gone. Upload it again."))
     project = upload.project if run.job.project_id else None
     if project is None:
         project = _project_again(run, upload)
@@ -48,10 +51,10 @@ def import_run(run: JobRun) -> dict[str, Any]:
     text_columns = [column for column in project.columns.order_by("position") if column.is_text_to_analyze]
     n_total = upload.facts["n_rows"]
     n_done = int(run.payload.get("n_rows", 0))
-    run.progress(n_done, n_total, "Storing rows")
+    run.progress(n_done, n_total, gettext_noop("Storing rows"))
     n_done = _rows_store(run, project, text_columns, upload, n_done)
     run.payload = run.job.payload = {**run.payload, "n_rows": n_done}
-    run.progress(n_done, stage="Finding duplicates")
+    run.progress(n_done, stage=gettext_noop("Finding duplicates"))
     _import_finish(run, project, text_columns, upload)
     folder_remove(Path(upload.path))
     log.info("rows_imported", project=project.pk, n_rows=n_done)
@@ -145,7 +148,7 @@ def _chunks(
                 if value is not None:
                     values[ref] = value
         found: list[str | None] = []
-        for index, _, read in texts:
+        for index, _ref, read in texts:
             try:
                 text = read(cells[index])
             except ValueError:
@@ -177,7 +180,10 @@ def _import_finish(run: JobRun, project: Project, text_columns: list[Column], up
             project=project,
             kind=ChangeKind.IMPORT,
             user=upload.user,
-            summary=f"{upload.facts['n_rows']:,} rows imported from {upload.file_name}",
+            summary=ngettext(
+                "%(n)s row imported from %(file)s", "%(n)s rows imported from %(file)s", upload.facts["n_rows"]
+            )
+            % {"n": grouped(upload.facts["n_rows"]), "file": upload.file_name},
             inverse={"project": project.pk},
         )
         hooks.rows_imported.send(project=project, user=upload.user)
@@ -186,7 +192,7 @@ def _import_finish(run: JobRun, project: Project, text_columns: list[Column], up
 def _project_again(run: JobRun, upload: Upload) -> Project:
     """Make the project anew for a retry: the failed attempt left nothing."""
     if not plain_path(upload).exists():
-        raise ApplicationError("The uploaded file is gone. Upload it again.")
+        raise ApplicationError(_("The uploaded file is gone. Upload it again."))
     with transaction.atomic():
         if not run.owns():
             raise JobLostError(str(run.job.pk))

@@ -23,6 +23,8 @@ from django.conf import settings as app_settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from projects.jobs import job_enqueue, job_execute
 from projects.models import (
@@ -47,6 +49,7 @@ from rows.importing.plan import (
 from rows.importing.prepare import table_prepare, text_prepare
 from rows.models import Upload, UploadState
 from topicassign.errors import ApplicationError
+from topicassign.numbers import decimal, grouped
 
 MAX_PLACEHOLDERS = 3
 PLACEHOLDER_CHARS = 50
@@ -102,8 +105,11 @@ def upload_create(*, user: Any, file_name: str, content: Iterable[bytes], sheet:
                     file.write(chunk)
         if size > limit:
             raise ApplicationError(
-                f"The file has {size / 1024 / 1024:.0f} MB; at most {app_settings.LIMIT_FILE_MB} MB are allowed. "
-                "Split it, or leave out columns that are not needed.",
+                _(
+                    "The file has %(size)s MB; at most %(limit)s MB are allowed. Split it, or leave out "
+                    "columns that are not needed."
+                )
+                % {"size": decimal(size / 1024 / 1024, 0), "limit": app_settings.LIMIT_FILE_MB},
                 code="file_too_large",
             )
         facts = table_prepare(original, name, folder / "plain.csv", sheet=sheet)
@@ -120,7 +126,7 @@ def upload_paste(*, user: Any, text: str) -> Upload:
     folder = _folder_make()
     try:
         facts = text_prepare(text, folder / "plain.csv")
-        return _upload_save(user, "Pasted text", folder, len(text.encode(errors="replace")), facts)
+        return _upload_save(user, _("Pasted text"), folder, len(text.encode(errors="replace")), facts)
     except BaseException:
         folder_remove(folder)
         raise
@@ -131,7 +137,7 @@ def upload_choose_sheet(*, upload: Upload, sheet: str) -> Upload:
     folder = Path(upload.path)
     originals = list(folder.glob("original*"))
     if upload.state == UploadState.SUBMITTED or not originals:
-        raise ApplicationError("This upload can no longer be changed. Upload the file again.", status=409)
+        raise ApplicationError(_("This upload can no longer be changed. Upload the file again."), status=409)
     target = folder / "plain.new.csv"
     facts = table_prepare(originals[0], upload.file_name, target, sheet=sheet)
     target.replace(folder / "plain.csv")
@@ -170,7 +176,7 @@ def folder_remove(folder: Path) -> None:
 def upload_delete(*, upload: Upload) -> None:
     """Throw an upload away; its file goes at once. One that is being imported must be cancelled as a job."""
     if not Upload.objects.filter(pk=upload.pk).exclude(state=UploadState.SUBMITTED).delete()[0]:
-        raise ApplicationError("This file is being imported. Cancel the import instead.", status=409)
+        raise ApplicationError(_("This file is being imported. Cancel the import instead."), status=409)
     folder_remove(Path(upload.path))
 
 
@@ -211,32 +217,37 @@ def upload_organise(*, upload: Upload, columns: list[ColumnPlan]) -> Upload:
     seen: dict[str, int] = {}
     for column in columns:
         if column.index not in facts or column.type not in {SKIP, *ColumnType.values}:
-            raise ApplicationError("The columns of this file changed meanwhile. Load the page again.", status=409)
+            raise ApplicationError(
+                _("The columns of this file changed meanwhile. Load the page again."), status=409
+            )
         if column.type == SKIP:
             continue
         column.name = " ".join(column.name.split())
         if not column.name:
-            errors.setdefault(str(column.index), []).append("Give the column a name.")
+            errors.setdefault(str(column.index), []).append(_("Give the column a name."))
         elif len(column.name) > 200:
-            errors.setdefault(str(column.index), []).append("A column name has at most 200 characters.")
+            errors.setdefault(str(column.index), []).append(_("A column name has at most 200 characters."))
         elif column.name.casefold() in seen:
-            errors.setdefault(str(column.index), []).append("Another column has this name already.")
+            errors.setdefault(str(column.index), []).append(_("Another column has this name already."))
         if len(column.wording) > 2_000:
-            errors.setdefault(str(column.index), []).append("The wording has at most 2,000 characters.")
+            errors.setdefault(str(column.index), []).append(_("The wording has at most 2,000 characters."))
         seen[column.name.casefold()] = column.index
         if not column.style:
             column.style = facts[column.index]["styles"].get(column.type, "")
     if len({column.index for column in columns}) != len(columns) or len(columns) != len(facts):
-        raise ApplicationError("The columns of this file changed meanwhile. Load the page again.", status=409)
+        raise ApplicationError(_("The columns of this file changed meanwhile. Load the page again."), status=409)
     n_text = sum(column.is_text_to_analyze for column in kept)
     if n_text == 0:
         errors["__all__"] = [
-            "No column is to be analysed. Switch “Analyse with AI” on for at least one column with text."
+            _("No column is to be analysed. Switch “Analyse with AI” on for at least one column with text.")
         ]
     elif n_text > app_settings.LIMIT_TEXT_COLUMNS:
         errors["__all__"] = [
-            f"{n_text} columns are to be analysed; at most {app_settings.LIMIT_TEXT_COLUMNS} can be. "
-            "Switch some of them off."
+            _(
+                "%(n_text)s columns are to be analysed; at most %(limit_text_columns)s can be. Switch "
+                "some of them off."
+            )
+            % {"n_text": n_text, "limit_text_columns": app_settings.LIMIT_TEXT_COLUMNS}
         ]
     if errors:
         raise ValidationError(errors)
@@ -312,14 +323,19 @@ def import_start(
     if upload.state == UploadState.SUBMITTED:
         return _job_of(upload)
     if upload.state != UploadState.ORGANISED:
-        raise ApplicationError("Say first what each column is.", status=409)
+        raise ApplicationError(_("Say first what each column is."), status=409)
     if not leave_bad_empty:
         check = upload_check(upload=upload, placeholders=wanted["placeholders"])
         if check.n_bad:
-            cells = "1 cell does" if check.n_bad == 1 else f"{check.n_bad:,} cells do"
             raise ApplicationError(
-                f"{cells} not fit the type of the column. Choose to leave them empty, change the type of the "
-                "column, or correct the file.",
+                ngettext(
+                    "%(n)s cell does not fit the type of the column. Choose to leave them empty, change the "
+                    "type of the column, or correct the file.",
+                    "%(n)s cells do not fit the type of the column. Choose to leave them empty, change the "
+                    "type of the column, or correct the file.",
+                    check.n_bad,
+                )
+                % {"n": grouped(check.n_bad)},
                 code="bad_cells",
                 n_bad=check.n_bad,
             )
@@ -346,28 +362,35 @@ def _job_of(upload: Upload) -> Job:
 
 
 def _already_submitted() -> ApplicationError:
-    return ApplicationError("This file was imported already. Upload it again to import it once more.", status=409)
+    return ApplicationError(
+        _("This file was imported already. Upload it again to import it once more."), status=409
+    )
 
 
 def _settings_clean(settings: ProjectSettings) -> dict[str, Any]:
     errors: dict[str, list[str]] = {}
     name = " ".join(settings.name.split())
     if not name:
-        errors["name"] = ["Give the project a name."]
+        errors["name"] = [_("Give the project a name.")]
     elif len(name) > NAME_CHARS:
-        errors["name"] = [f"A project name has at most {NAME_CHARS} characters."]
+        errors["name"] = [_("A project name has at most %(name_chars)s characters.") % {"name_chars": NAME_CHARS}]
     if len(settings.description) > 2_000:
-        errors["description"] = ["The description has at most 2,000 characters."]
+        errors["description"] = [_("The description has at most 2,000 characters.")]
     tags = list(dict.fromkeys(tag.strip() for tag in settings.tags if tag.strip()))
     if len(tags) > 20 or any(len(tag) > 50 for tag in tags):
-        errors["tags"] = ["At most 20 tags of 50 characters each."]
+        errors["tags"] = [_("At most 20 tags of 50 characters each.")]
     words = list(dict.fromkeys(word.strip() for word in settings.placeholders if word.strip()))
     if len(words) > MAX_PLACEHOLDERS:
-        errors["placeholders"] = [f"At most {MAX_PLACEHOLDERS} placeholders."]
+        errors["placeholders"] = [
+            _("At most %(max_placeholders)s placeholders.") % {"max_placeholders": MAX_PLACEHOLDERS}
+        ]
     elif any(len(word) > PLACEHOLDER_CHARS for word in words):
-        errors["placeholders"] = [f"A placeholder has at most {PLACEHOLDER_CHARS} characters."]
+        errors["placeholders"] = [
+            _("A placeholder has at most %(placeholder_chars)s characters.")
+            % {"placeholder_chars": PLACEHOLDER_CHARS}
+        ]
     if not settings.language or len(settings.language) > 8:
-        errors["language"] = ["Choose the language of the topics."]
+        errors["language"] = [_("Choose the language of the topics.")]
     if errors:
         raise ValidationError(errors)
     return {
@@ -428,7 +451,10 @@ def file_import(
         missing = [one for one in wanted if " ".join(one.split()).casefold() not in by_name]
         if missing:
             have = ", ".join(column.name for column in plan)
-            raise ApplicationError(f"The file has no column named {missing[0]!r}. Its columns are: {have}.")
+            raise ApplicationError(
+                _("The file has no column named %(name)s. Its columns are: %(have)s.")
+                % {"name": repr(missing[0]), "have": have}
+            )
         chosen = {by_name[" ".join(one.split()).casefold()].index for one in wanted}
         for column in plan:
             if column.index in chosen:
@@ -449,5 +475,5 @@ def file_import(
         raise
     done = job_execute(job.pk) or job
     if done.state != JobState.DONE:
-        raise ApplicationError(done.error or "The import did not finish.")
+        raise ApplicationError(done.error or _("The import did not finish."))
     return Project.objects.get(pk=done.result["project"])

@@ -14,6 +14,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from projects.history import change_record, undoes
 from projects.models import Change, ChangeKind, Column
@@ -103,10 +104,10 @@ def _decide(
     group = list(members.select_for_update().order_by("pk"))
     target = next((member for member in group if member.pk == verbatim.pk), None)
     if target is None:
-        raise ApplicationError("This row was deleted.", status=404, code="resource_missing")
+        raise ApplicationError(_("This row was deleted."), status=404, code="resource_missing")
     if revision < target.person_revision or revision > target.revision:
         raise StaleRevisionError(
-            "Somebody else changed this row meanwhile. Compare both versions, then choose.",
+            _("Somebody else changed this row meanwhile. Compare both versions, then choose."),
             revision=target.revision,
         )
     before = _states(group, members)
@@ -181,11 +182,13 @@ def checked_choices(topics: list[TopicChoice], column: Column) -> list[tuple[Top
         topic = known.get(choice.topic_id)
         if topic is None:
             raise ApplicationError(
-                "A topic of this review was deleted meanwhile. Reload the row and choose again.",
+                _("A topic of this review was deleted meanwhile. Reload the row and choose again."),
                 code="topic_missing",
             )
         if topic.pk in seen:
-            raise ApplicationError(f"The topic {topic.label} was named twice.", code="topic_twice")
+            raise ApplicationError(
+                _("The topic %(topic)s was named twice.") % {"topic": topic.label}, code="topic_twice"
+            )
         seen.add(topic.pk)
         if not topic.sentiment_enabled:
             chosen.append((topic, None))
@@ -194,7 +197,9 @@ def checked_choices(topics: list[TopicChoice], column: Column) -> list[tuple[Top
         elif choice.sentiment in Sentiment.values:
             chosen.append((topic, choice.sentiment))
         else:
-            raise ApplicationError(f"Sentiment must be -1, 0 or 1, got {choice.sentiment}.", code="sentiment")
+            raise ApplicationError(
+                _("Sentiment must be -1, 0 or 1, got %(got)s.") % {"got": choice.sentiment}, code="sentiment"
+            )
     return chosen
 
 
@@ -259,11 +264,27 @@ def _states(group: list[Verbatim], members: QuerySet[Verbatim]) -> list[dict[str
 
 
 def _summary(target: Verbatim, chosen: list[tuple[Topic, int | None]], reviewed: bool, n: int) -> str:
-    copies = f" and {n - 1} identical" if n > 1 else ""
     if not reviewed:
-        return f"Row {target.row_number}{copies} back to not reviewed"
-    labels = ", ".join(topic.label for topic, _ in chosen) or "no topics"
-    return f"Row {target.row_number}{copies} reviewed: {labels}"
+        return act_text(target, n, "unreview")
+    labels = ", ".join(topic.label for topic, _sentiment in chosen) or _("no topics")
+    return _("%(what)s: %(topics)s") % {"what": act_text(target, n, "review"), "topics": labels}
+
+
+def act_text(target: Verbatim, n: int, act: str) -> str:
+    """Say what was done to a row and the `n` - 1 rows with the same text: act is review, "
+    "unreview, star or unstar."""
+    values = {"row": target.row_number, "n": n - 1}
+    if n > 1:
+        return {
+            "review": _("Row %(row)s and %(n)s identical reviewed"),
+            "unreview": _("Row %(row)s and %(n)s identical back to not reviewed"),
+        }[act] % values
+    return {
+        "review": _("Row %(row)s reviewed"),
+        "unreview": _("Row %(row)s back to not reviewed"),
+        "star": _("Row %(row)s highlighted"),
+        "unstar": _("Row %(row)s no longer highlighted"),
+    }[act] % values
 
 
 def _restore(ids: list[int], state: dict[str, Any], live_topics: set[int]) -> None:
@@ -302,7 +323,7 @@ def _undo_review(change: Change, user: Any) -> None:
     """Put back what the review changed; refuses if somebody changed the rows since."""
     verbatim = Verbatim.objects.filter(pk__in=change.ids).first()
     if verbatim is None:
-        raise ApplicationError("The row of this review no longer exists.", status=409)
+        raise ApplicationError(_("The row of this review no longer exists."), status=409)
     present = set(
         Verbatim.objects.group_of(verbatim).select_for_update().order_by("pk").values_list("pk", flat=True)
     )
@@ -315,7 +336,7 @@ def _undo_review(change: Change, user: Any) -> None:
     )
     later_bulk = any(one.pk > change.pk and one.undone_at is None for one in bulk_changes(verbatim=verbatim))
     if later_bulk or later.exists():
-        raise ApplicationError("This row was changed again since; undo the later change first.", status=409)
+        raise ApplicationError(_("This row was changed again since; undo the later change first."), status=409)
     live_topics = set(Topic.objects.filter(column=change.column_id, deleted_at=None).values_list("pk", flat=True))
     for state in change.inverse["states"]:
         ids = [pk for pk in state["ids"] if pk in present]
@@ -341,7 +362,7 @@ def verbatim_highlight(*, verbatim: Verbatim, highlighted: bool, user: Any) -> C
             column=verbatim.column,
             kind=ChangeKind.HIGHLIGHT,
             user=user,
-            summary=f"Row {verbatim.row_number} {'highlighted' if highlighted else 'no longer highlighted'}",
+            summary=act_text(verbatim, 1, "star" if highlighted else "unstar"),
             inverse={"verbatim": verbatim.pk, "was": not highlighted},
             ids=[verbatim.pk],
             subject_id=head_id(verbatim),

@@ -47,7 +47,7 @@ def _may_delete(column: Column) -> bool:
 def _options(request: HttpRequest, column: Column) -> BulkOptions:
     options = BulkOptions.read(request.POST)
     if options.delete and not _may_delete(column):
-        raise PermissionDenied("Only admins of this project can delete rows.")
+        raise PermissionDenied(_("Only admins of this project can delete rows."))
     return options
 
 
@@ -60,7 +60,7 @@ def bulk_dialog(request: HttpRequest, column_id: int) -> HttpResponse:
     if start not in START_WITH:
         start = "topics"
     if start == "delete" and not _may_delete(column):
-        raise PermissionDenied("Only admins of this project can delete rows.")
+        raise PermissionDenied(_("Only admins of this project can delete rows."))
     options = BulkOptions(
         topics_mode="add" if start == "topics" else "keep",
         review="reviewed" if start == "reviewed" else "keep",

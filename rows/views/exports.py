@@ -92,7 +92,7 @@ def export_list(request: HttpRequest, column_id: int) -> HttpResponse:
 def export_download(request: HttpRequest, job_id: Any) -> HttpResponseBase:
     job = get_job(request.user, job_id, write=True)
     if job.kind != JobKind.EXPORT:
-        raise Http404("No such export.")
+        raise Http404(_("No such export."))
     if job.state != JobState.DONE:
         raise ApplicationError(_("This export is not ready."), status=409)
     try:

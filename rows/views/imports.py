@@ -27,7 +27,7 @@ def _get_upload(request: HttpRequest, upload_id: int) -> Upload:
     """Return one's own upload; those of other people do not exist."""
     upload = Upload.objects.filter(pk=upload_id, user=request.user.pk).first()
     if upload is None:
-        raise Http404("No such upload.")
+        raise Http404(_("No such upload."))
     return upload
 
 
@@ -202,7 +202,7 @@ def import_bad_cells(request: HttpRequest, upload_id: int) -> HttpResponseBase:
     """All cells that do not fit their column, as CSV."""
     upload = _get_upload(request, upload_id)
     if upload.state != UploadState.ORGANISED:
-        raise Http404("No report.")
+        raise Http404(_("No report."))
     lines = imports.upload_bad_cells_csv(upload=upload, placeholders=_placeholders(request, upload))
     response = StreamingHttpResponse(("\ufeff", *lines), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = 'attachment; filename="cells-that-do-not-fit.csv"'

@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from projects.history import change_undo
@@ -142,11 +143,6 @@ def toast_context(change: Change, text: str) -> dict[str, Any]:
     }
 
 
-def _saved_text(found: Verbatim, n: int, word: str) -> str:
-    copies = f" and {n - 1} identical" if n > 1 else ""
-    return f"Row {found.row_number}{copies} {word}"
-
-
 def arrived_before(request: HttpRequest, fresh: Verbatim, form: ReviewForm) -> bool:
     """Say whether a review that is sent again got through the first time, and only the answer was lost."""
     if "X-Queued-Review" not in request.headers:
@@ -167,7 +163,8 @@ def verbatim_review(request: HttpRequest, column_id: int, verbatim_id: int) -> H
             if arrived_before(request, found, form):
                 return trigger(HttpResponse(), **row_events([found.pk], "queue"))
             raise ApplicationError(
-                f"Row {found.row_number} changed since it was shown. Look at its topics again, then confirm.",
+                _("Row %(row)s changed since it was shown. Look at its topics again, then confirm.")
+                % {"row": found.row_number},
                 status=409,
                 code="stale",
             )
@@ -184,7 +181,7 @@ def verbatim_review(request: HttpRequest, column_id: int, verbatim_id: int) -> H
     source = request.POST.get("source", "panel")
     context = {
         **_state(column, get_verbatim(column=column, verbatim_id=verbatim_id)),
-        "toast": toast_context(review.change, _saved_text(found, review.n_verbatims, "reviewed")),
+        "toast": toast_context(review.change, reviews.act_text(found, review.n_verbatims, "review")),
         "source": source,
     }
     response = render(request, "rows/_review_answer.html", context)
@@ -207,7 +204,7 @@ def verbatim_unreview(request: HttpRequest, column_id: int, verbatim_id: int) ->
     source = request.POST.get("source", "panel")
     context = {
         **_state(column, get_verbatim(column=column, verbatim_id=verbatim_id)),
-        "toast": toast_context(review.change, _saved_text(found, review.n_verbatims, "back to not reviewed")),
+        "toast": toast_context(review.change, reviews.act_text(found, review.n_verbatims, "unreview")),
         "source": source,
     }
     return trigger(render(request, "rows/_review_answer.html", context), **row_events([found.pk], source))
@@ -220,7 +217,7 @@ def verbatim_highlight(request: HttpRequest, column_id: int, verbatim_id: int) -
     found = get_verbatim(column=column, verbatim_id=verbatim_id)
     on = request.POST.get("on") == "1"
     change = reviews.verbatim_highlight(verbatim=found, highlighted=on, user=request.user)
-    text = f"Row {found.row_number} {'highlighted' if on else 'no longer highlighted'}"
+    text = reviews.act_text(found, 1, "star" if on else "unstar")
     response = render(request, "components/toast_oob.html", toast_context(change, text))
     return trigger(response, row_changed={"ids": [found.pk], "source": "row"})
 
@@ -232,13 +229,15 @@ def undo_last(request: HttpRequest, column_id: int) -> HttpResponse:
     active = bulk_active(column)
     if active is not None and active.user_id == request.user.pk:  # what is meant is that, not the act before it
         raise ApplicationError(
-            "Your bulk action is still on its way. Cancel it, or undo it when it is done.",
+            _("Your bulk action is still on its way. Cancel it, or undo it when it is done."),
             status=409,
             code="bulk_active",
         )
     change = last_change(column=column, user=request.user)
     if change is None:
-        raise ApplicationError("There is nothing of yours left to undo here.", status=409, code="nothing_to_undo")
+        raise ApplicationError(
+            _("There is nothing of yours left to undo here."), status=409, code="nothing_to_undo"
+        )
     undoing = change_undo(change=change, user=request.user)
     response = render(request, "components/toast_oob.html", {"text": undoing.summary})
     if change.kind in (ChangeKind.REVIEW, ChangeKind.UNREVIEW, ChangeKind.HIGHLIGHT):

@@ -4,6 +4,8 @@
 //   <p class="errorlist" data-file-error role="alert" hidden></p>
 // </file-drop>
 
+import { gettext, number } from "./texts.js";
+
 class FileDrop extends HTMLElement {
   connectedCallback() {
     this.input = this.querySelector("input[type=file]");
@@ -42,16 +44,16 @@ class FileDrop extends HTMLElement {
   problem(file) {
     const most = Number(this.dataset.maxMb ?? 0);
     const extensions = (this.dataset.extensions ?? "").split(",").filter(Boolean);
-    if (file.size === 0) return "This file is empty.";
-    if (most && file.size > most * 1024 * 1024) return `This file is larger than ${most} MB.`;
+    if (file.size === 0) return gettext("This file is empty.");
+    if (most && file.size > most * 1024 * 1024) return gettext("This file is larger than %(most)s MB.", { most: number(most) });
     if (extensions.length && !extensions.some((one) => file.name.toLowerCase().endsWith(one.trim())))
-      return `This kind of file cannot be read. Use ${extensions.join(", ")}.`;
+      return gettext("This kind of file cannot be read. Use %(kinds)s.", { kinds: extensions.join(", ") });
     return "";
   }
 
   static size(bytes) {
     if (bytes < 1024) return `${bytes} B`;
-    return bytes < 1024 * 1024 ? `${Math.round(bytes / 1024)} kB` : `${(bytes / 1024 / 1024).toFixed(1)} MB`;
+    return bytes < 1024 * 1024 ? `${Math.round(bytes / 1024)} kB` : `${number(bytes / 1024 / 1024, { minimumFractionDigits: 1, maximumFractionDigits: 1 })} MB`;
   }
 }
 

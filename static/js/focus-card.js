@@ -15,6 +15,7 @@ import { announce, banner, toast } from "./page.js";
 import { enrichWith, post, queued, takeBack } from "./review-queue.js";
 import "./topic-editor.js";
 import "./topic-palette.js";
+import { gettext } from "./texts.js";
 
 const LOOK_S = 20; // renews the leases, brings the new order after an AI update
 const AGAIN_S = 3;
@@ -292,7 +293,7 @@ class FocusCard extends HTMLElement {
     if (outcome === "signed-out") return showSignedOut();
     if (outcome === "later") return showOffline();
     const said = new DOMParser().parseFromString(html ?? "", "text/html").querySelector(".toast__text")?.textContent.trim();
-    toast(said || `The server refused this (${status}). Load the page again.`, { kind: "error" });
+    toast(said || gettext("The server refused this (%(status)s). Load the page again.", { status }), { kind: "error" });
   }
 
   /** The body of a review as it is sent: with what the page holds now, so that the answer brings what is missing. */

@@ -7,6 +7,7 @@
 // - 5xx           -> notice with the reference number of the request
 
 import { announce, banner, csrfToken, isSignedOut, loginAddress, toast } from "./page.js";
+import { gettext } from "./texts.js";
 
 const SAFE = /^(get|head)$/i;
 const body = document.body;
@@ -28,14 +29,14 @@ body.addEventListener("htmx:beforeSend", (event) => sentAt.set(event.detail.xhr,
 
 export function showSignedOut() {
   signedOutAt = performance.now();
-  banner("session", "You are signed out. Nothing you typed is lost: sign in and go on here.", {
+  banner("session", gettext("You are signed out. Nothing you typed is lost: sign in and go on here."), {
     kind: "warning",
-    action: { label: "Sign in", href: loginAddress() },
+    action: { label: gettext("Sign in"), href: loginAddress() },
   });
 }
 
 export function showOffline() {
-  banner("connection", "No connection to the server. What you type stays on this page.", { kind: "warning" });
+  banner("connection", gettext("No connection to the server. What you type stays on this page."), { kind: "warning" });
 }
 
 /** Tell other behaviours that a request did not reach its goal: they may keep it for later. */
@@ -73,15 +74,17 @@ body.addEventListener("htmx:responseError", (event) => {
   if (!keep) return;
   const reference = xhr.getResponseHeader("X-Request-ID");
   const sentences = {
-    403: "You may not do that, or this page is too old. Load the page again.",
-    404: "That is not there any more. Somebody may have deleted it.",
-    409: "Somebody else changed this since you loaded it. Load the page again to see the new state.",
-    413: "That is too large.",
-    429: "Too many requests. Wait a moment and try again.",
+    403: gettext("You may not do that, or this page is too old. Load the page again."),
+    404: gettext("That is not there any more. Somebody may have deleted it."),
+    409: gettext("Somebody else changed this since you loaded it. Load the page again to see the new state."),
+    413: gettext("That is too large."),
+    429: gettext("Too many requests. Wait a moment and try again."),
   };
   const text = xhr.status >= 500
-    ? `Something went wrong on the server${reference ? ` (reference ${reference})` : ""}. Nothing was changed.`
-    : (sentences[xhr.status] ?? "The server refused this. Load the page again.");
+    ? reference
+      ? gettext("Something went wrong on the server (reference %(reference)s). Nothing was changed.", { reference })
+      : gettext("Something went wrong on the server. Nothing was changed.")
+    : (sentences[xhr.status] ?? gettext("The server refused this. Load the page again."));
   toast(text, { kind: "error", stay: true });
 });
 

@@ -4,6 +4,7 @@
 // The server closes it with HX-Trigger {"dialog-close": {"target": "body"}} or by emptying #dialog.
 
 import { onConfirm } from "./htmx-config.js";
+import { gettext } from "./texts.js";
 
 class ModalDialog extends HTMLElement {
   connectedCallback() {
@@ -43,7 +44,7 @@ document.body.addEventListener("dialog-close", () => {
 });
 
 /** Ask for a yes in a dialog made here; resolves to true or false. */
-export function confirmDialog(text, { yes = "OK", danger = false } = {}) {
+export function confirmDialog(text, { yes = gettext("OK"), danger = false } = {}) {
   return new Promise((resolve) => {
     const holder = document.createElement("modal-dialog");
     const dialog = document.createElement("dialog");
@@ -60,7 +61,7 @@ export function confirmDialog(text, { yes = "OK", danger = false } = {}) {
     const no = document.createElement("button");
     no.type = "button";
     no.className = "button";
-    no.textContent = "Cancel";
+    no.textContent = gettext("Cancel");
     no.dataset.close = "";
     const ok = document.createElement("button");
     ok.type = "button";
@@ -78,6 +79,6 @@ export function confirmDialog(text, { yes = "OK", danger = false } = {}) {
 
 // hx-confirm uses the same dialog as everything else: data-confirm-yes="Delete" data-danger
 onConfirm(async ({ question, element, proceed }) => {
-  const { confirmYes: yes = "OK" } = element.dataset;
+  const { confirmYes: yes = gettext("OK") } = element.dataset;
   if (await confirmDialog(question, { yes, danger: "danger" in element.dataset })) proceed();
 });

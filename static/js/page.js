@@ -1,6 +1,8 @@
 // Helpers that several behaviours share: meta values, announcements, notices, keys.
 // Not a behaviour itself.
 
+import { gettext } from "./texts.js";
+
 export function meta(name) {
   return document.querySelector(`meta[name="${name}"]`)?.content ?? "";
 }
@@ -33,7 +35,7 @@ export function toast(text, { kind = "", stay = false } = {}) {
   const close = element("button", "toast__close", "×");
   close.type = "button";
   close.dataset.close = "";
-  close.setAttribute("aria-label", "Close notice");
+  close.setAttribute("aria-label", gettext("Close notice"));
   item.append(element("span", "toast__text", text), close);
   document.getElementById("toasts")?.append(item);
   return item;
@@ -111,7 +113,7 @@ export function keepShortcuts(on) {
   if (!url) return;
   fetch(url, { method: "POST", body: new URLSearchParams({ on: on ? "1" : "0" }), headers: { "X-CSRFToken": csrfToken() }, keepalive: true })
     .then((response) => response.ok || Promise.reject(new Error(String(response.status))))
-    .catch(() => toast("Kept in this browser only: the server did not answer.", { kind: "error" }));
+    .catch(() => toast(gettext("Kept in this browser only: the server did not answer."), { kind: "error" }));
 }
 
 copyShortcuts(meta("shortcuts"));

@@ -15,6 +15,7 @@
 
 import { announceNew, showSignedOut } from "./htmx-config.js";
 import { banner, csrfToken, isSignedOut, meta, toast } from "./page.js";
+import { gettext, ngettext } from "./texts.js";
 
 const STORE = `review-queue:${meta("user-id")}`;
 const RETRY_S = [2, 4, 8, 15, 30];
@@ -57,25 +58,38 @@ export function enrichWith(make) {
 
 const isOpen = (entry) => !entry.stale;
 
+function unsaved(open, isSignedOut) {
+  if (open.length === 1) {
+    const { label } = open[0];
+    return isSignedOut
+      ? gettext("“%(label)s” is not saved yet: kept in this browser, sign in to save.", { label })
+      : gettext("“%(label)s” is not saved yet: kept in this browser, trying again.", { label });
+  }
+  return isSignedOut
+    ? gettext("%(n)s reviews are not saved yet: kept in this browser, sign in to save.", { n: open.length })
+    : gettext("%(n)s reviews are not saved yet: kept in this browser, trying again.", { n: open.length });
+}
+
 function show(state = "") {
   const entries = read();
   const stale = entries.filter((entry) => entry.stale);
-  const more = stale.length > 1 ? ` (and ${stale.length - 1} more)` : "";
-  banner("stale", stale.length ? `“${stale[0].label}”: somebody else changed this row meanwhile. Your version waits in this browser${more}.` : "", {
+  const label = stale[0]?.label;
+  const text = stale.length < 2
+    ? gettext("“%(label)s”: somebody else changed this row meanwhile. Your version waits in this browser.", { label })
+    : gettext("“%(label)s”: somebody else changed this row meanwhile. Your version waits in this browser (and %(n)s more).", { label, n: stale.length - 1 });
+  banner("stale", stale.length ? text : "", {
     kind: "warning",
-    action: stale.length ? { label: "Compare both versions", onClick: () => compare(stale[0]) } : null,
+    action: stale.length ? { label: gettext("Compare both versions"), onClick: () => compare(stale[0]) } : null,
   });
   // What is being sent for the first time needs no words.
   const failed = entries.some((entry) => isOpen(entry) && entry.tries);
   const open = entries.filter((entry) => isOpen(entry));
   if (!failed) return banner("queue", "");
-  const what = open.length === 1 ? `“${open[0].label}” is not saved yet` : `${open.length} reviews are not saved yet`;
-  const then = state === "signed-out" ? "sign in to save." : "trying again.";
   const reference = open.find((entry) => entry.reference)?.reference;
-  const why = reference ? ` Something went wrong on the server (reference ${reference}).` : "";
-  banner("queue", `${what}: kept in this browser, ${then}${why}`, {
+  const why = reference ? ` ${gettext("Something went wrong on the server (reference %(reference)s).", { reference })}` : "";
+  banner("queue", `${unsaved(open, state === "signed-out")}${why}`, {
     kind: "warning",
-    action: state === "signed-out" ? null : { label: "Try now", onClick: () => flush() },
+    action: state === "signed-out" ? null : { label: gettext("Try now"), onClick: () => flush() },
   });
 }
 
@@ -158,7 +172,7 @@ async function send(entry) {
 async function compare(entry) {
   const { outcome, html } = await send(entry).catch(() => ({ outcome: "later" }));
   if (outcome === "signed-out") return showSignedOut();
-  if (outcome === "later" || outcome === "broken") return toast("The server does not answer. Try again in a moment.", { kind: "error" });
+  if (outcome === "later" || outcome === "broken") return toast(gettext("The server does not answer. Try again in a moment."), { kind: "error" });
   if (outcome !== "stale") return drop(entry.id); // settled meanwhile: saved, or the row is gone
   const slot = document.getElementById("dialog");
   slot.innerHTML = html;
@@ -171,14 +185,14 @@ async function compare(entry) {
 /** What the server said about a refused review, in its own words. */
 function reason(html) {
   const said = new DOMParser().parseFromString(html ?? "", "text/html").querySelector(".toast__text");
-  return said?.textContent.trim() || "the server did not accept this review. Open the row and look at it again.";
+  return said?.textContent.trim() || gettext("the server did not accept this review. Open the row and look at it again.");
 }
 
 function settle(entry, outcome, html) {
   if (outcome === "stale") return change(entry.id, { stale: true });
   drop(entry.id);
   if (outcome === "unseen")
-    toast(`${entry.label}: its topics changed meanwhile, so they were not confirmed unseen. Look at them again.`, { kind: "error", stay: true });
+    toast(gettext("%(label)s: its topics changed meanwhile, so they were not confirmed unseen. Look at them again.", { label: entry.label }), { kind: "error", stay: true });
   if (outcome === "refused") toast(`${entry.label}: ${reason(html)}`, { kind: "error", stay: true });
 }
 
@@ -233,7 +247,7 @@ export async function flush() {
   else attempts = 0;
   if (waited) {
     banner("connection", "");
-    toast(waited === 1 ? "The waiting review is saved." : `${waited} waiting reviews are saved.`, { kind: "success" });
+    toast(ngettext("The waiting review is saved.", "%(n)s waiting reviews are saved.", waited), { kind: "success" });
     document.body.dispatchEvent(new CustomEvent("reviews-saved", { detail: { count: waited } }));
   }
   if (!state && nextOpen()) return flush(); // added after the last look

@@ -12,10 +12,9 @@
 import { idsOf } from "./feed-window.js";
 import { onAfterRequest, onSettled } from "./htmx-config.js";
 import { announce, isTyping, shortcutsOn, toast } from "./page.js";
+import { number } from "./texts.js";
 
 const MOST = 10000;
-// As the server writes numbers.
-const digits = (n) => n.toLocaleString("en").replaceAll(",", "\u202f");
 const pickOf = (row) => row.querySelector("[data-pick]");
 
 class RowSelection extends HTMLElement {
@@ -130,7 +129,7 @@ class RowSelection extends HTMLElement {
 
   get sentence() {
     const n = this.all ? (this.total === null ? null : Math.max(0, this.total - this.besides.size)) : this.ids.size;
-    const shown = n === null ? "…" : digits(n);
+    const shown = n === null ? "…" : number(n);
     if (n === 1) return this.dataset.one;
     return (this.all && !this.besides.size ? this.dataset.all : this.dataset.many).replace("{n}", shown);
   }
@@ -157,7 +156,7 @@ class RowSelection extends HTMLElement {
     if (shown.textContent !== text) shown.textContent = text;
     const everything = this.querySelector("[data-select-everything]");
     everything.hidden = this.all && !this.besides.size;
-    everything.textContent = this.dataset.selectAll.replace("{n}", this.total === null ? "" : digits(this.total));
+    everything.textContent = this.dataset.selectAll.replace("{n}", this.total === null ? "" : number(this.total));
   }
 
   follow() {

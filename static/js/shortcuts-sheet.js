@@ -4,11 +4,12 @@
 // Pages may hold several templates; the sheet shows them all.
 
 import { isTyping, keepShortcuts, shortcutsOn } from "./page.js";
+import { gettext } from "./texts.js";
 
 function general() {
   const list = document.createElement("dl");
   list.className = "shortcut-list";
-  for (const [keys, text] of [["?", "Show this list"], ["Ctrl/Cmd Z", "Undo the last change"], ["Esc", "Close"]]) {
+  for (const [keys, text] of [["?", gettext("Show this list")], ["Ctrl/Cmd Z", gettext("Undo the last change")], ["Esc", gettext("Close")]]) {
     const dt = document.createElement("dt");
     for (const key of keys.split(" ")) dt.append(Object.assign(document.createElement("kbd"), { textContent: key }));
     list.append(dt, Object.assign(document.createElement("dd"), { textContent: text }));
@@ -22,8 +23,8 @@ export function openSheet() {
   const dialog = Object.assign(document.createElement("dialog"), { className: "dialog" });
   dialog.setAttribute("aria-labelledby", "shortcuts-title");
   const head = Object.assign(document.createElement("div"), { className: "dialog__head" });
-  const title = Object.assign(document.createElement("h2"), { id: "shortcuts-title", textContent: "Keyboard shortcuts" });
-  const close = Object.assign(document.createElement("button"), { type: "button", className: "button button--quiet button--small", textContent: "Close" });
+  const title = Object.assign(document.createElement("h2"), { id: "shortcuts-title", textContent: gettext("Keyboard shortcuts") });
+  const close = Object.assign(document.createElement("button"), { type: "button", className: "button button--quiet button--small", textContent: gettext("Close") });
   close.dataset.close = "";
   head.append(title, close);
   const body = Object.assign(document.createElement("div"), { className: "dialog__body stack" });
@@ -34,12 +35,12 @@ export function openSheet() {
     body.append(section);
   }
   const section = Object.assign(document.createElement("section"), { className: "stack stack--tight" });
-  section.append(Object.assign(document.createElement("h3"), { textContent: "Everywhere" }), general());
+  section.append(Object.assign(document.createElement("h3"), { textContent: gettext("Everywhere") }), general());
   const label = Object.assign(document.createElement("label"), { className: "switch" });
   const box = Object.assign(document.createElement("input"), { type: "checkbox", checked: shortcutsOn() });
   box.setAttribute("role", "switch");
   box.addEventListener("change", () => keepShortcuts(box.checked));
-  label.append(box, "Single-key shortcuts");
+  label.append(box, gettext("Single-key shortcuts"));
   section.append(label);
   body.append(section);
   dialog.append(head, body);

@@ -11,6 +11,7 @@ import "./line-order.js";
 import "./topic-editor.js";
 import "./topic-picker.js";
 import { announce, isTyping, shortcutsOn } from "./page.js";
+import { gettext } from "./texts.js";
 
 const SAVE_MS = 3000;
 
@@ -141,7 +142,7 @@ class SidePanel extends HTMLElement {
   async step(by) {
     const row = await this.feed?.neighbour(this.row, by);
     if (!row) {
-      announce(by > 0 ? "This is the last row." : "This is the first row.");
+      announce(by > 0 ? gettext("This is the last row.") : gettext("This is the first row."));
       return;
     }
     row.scrollIntoView({ block: "nearest" });

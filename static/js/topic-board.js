@@ -12,6 +12,7 @@ import { announce } from "./page.js";
 import "./topic-form.js"; // its dialogs open from here: have it ready
 import { fit } from "./topic-picker.js";
 import { restoreRename, startRename } from "./topic-rename.js";
+import { ngettext } from "./texts.js";
 
 const queries = new Map(); // what was searched for, by column: a fresh board goes on with it
 
@@ -64,7 +65,7 @@ class TopicBoard extends HTMLElement {
     }
     const none = this.querySelector("[data-none]");
     if (none) none.hidden = !query || shown > 0;
-    if (!quiet && query) announce(`${shown} topics`);
+    if (!quiet && query) announce(ngettext("%(n)s topic", "%(n)s topics", shown));
   }
 
   addFromSearch(button) {

@@ -4,6 +4,7 @@
 // Enter or leaving the field saves, Escape goes back. What was typed survives a refusal and a fresh list.
 
 import { load } from "./htmx-config.js";
+import { gettext } from "./texts.js";
 
 let draft = null; // {url, text}: the field that is open
 
@@ -15,7 +16,7 @@ export function startRename(place, text = null) {
   input.className = "input input--small topic__input";
   input.value = text ?? place.dataset.name;
   input.maxLength = Number(place.dataset.most);
-  input.setAttribute("aria-label", `New name for ${place.dataset.name}`);
+  input.setAttribute("aria-label", gettext("New name for %(name)s", { name: place.dataset.name }));
   slot.replaceChildren(input);
   draft = { url: place.dataset.renameUrl, text: input.value };
   let ended = false;

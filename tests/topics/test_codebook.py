@@ -231,7 +231,7 @@ def test_import_refuses_sentiment_on_reviewed_rows_by_line(column, alice):
     price = column.topics.get(label="Price")
     verbatim = column.verbatims.order_by("row_number")[1]
     verbatim_review(verbatim=verbatim, topics=[TopicChoice(price.pk)], revision=0, user=alice)
-    with pytest.raises(CodebookError, match="Line 2: Price is on 1 reviewed rows without sentiment"):
+    with pytest.raises(CodebookError, match="Line 2: Price is on 1 reviewed row without sentiment"):
         run(column, alice, "topic,category,sentiment\nPrice,Price,positive\n")
 
 

@@ -5,6 +5,7 @@ They are Python, not includes, because a row feed draws hundreds of them and an 
 
 from __future__ import annotations
 
+import gettext as catalogues
 import re
 from collections.abc import Iterable
 from datetime import datetime
@@ -12,15 +13,17 @@ from functools import lru_cache
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import conditional_escape, format_html, format_html_join
+from django.utils.html import conditional_escape, format_html, format_html_join, json_script
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.timesince import timesince
+from django.utils.translation import get_language, ngettext, to_locale
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from rows.text import search_terms
+from topicassign import numbers
 
 register = template.Library()
 
@@ -121,7 +124,7 @@ def assignment_chip(assignment: Any) -> SafeString:
     title = f"{topic.category.label}: {topic.label}"
     if assignment.source == "ai":
         share = f", {100 * assignment.probability:.0f} %" if assignment.probability is not None else ""
-        title += f" (AI{share})"
+        title += f" ({_('AI')}{share})"
     return chip(
         topic.sentiment_label(assignment.sentiment),
         topic.category.label,
@@ -198,8 +201,8 @@ def percent(value: float | None, digits: int = 0) -> str:
         return "–"
     value = float(value)
     if 0 < value < 0.5 * 10 ** (-2 - int(digits)):
-        return f"< {10.0 ** -int(digits):.{int(digits)}f} %"
-    return f"{100 * value:.{int(digits)}f} %"
+        return f"< {numbers.decimal(10.0 ** -int(digits), int(digits))} %"
+    return f"{numbers.decimal(100 * value, int(digits))} %"
 
 
 @register.filter
@@ -224,7 +227,7 @@ def duration(seconds: float | None) -> str:
         return "–"
     seconds = float(seconds)
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return f"{numbers.decimal(seconds, 1)} s"
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -246,8 +249,30 @@ def ago(moment: datetime | None) -> str:
 
 @register.filter
 def thousands(value: int | None) -> str:
-    """Format a whole number with thin spaces between groups of three; an en dash for None."""
-    return "–" if value in (None, "") else f"{int(value):,}".replace(",", "\u202f")
+    """Format a whole number in groups of three, as the language writes them; an en dash for None."""
+    return "–" if value in (None, "") else numbers.thousands(int(value))
+
+
+@register.simple_tag
+def script_texts() -> SafeString:
+    """Return what scripts say in the language of the page, for static/js/texts.js; English needs nothing."""
+    texts = _script_texts(get_language() or "en")
+    return json_script(texts, "texts") if texts else mark_safe("")
+
+
+@lru_cache(maxsize=8)
+def _script_texts(language: str) -> dict[str, Any]:
+    try:
+        catalogue = catalogues.translation("djangojs", settings.LOCALE_PATHS[0], [to_locale(language)])
+    except FileNotFoundError:
+        return {}
+    texts: dict[str, Any] = {}
+    for key, text in catalogue._catalog.items():  # type: ignore[attr-defined]
+        if isinstance(key, tuple):  # a plural form: (English singular, number of the form)
+            texts.setdefault(key[0], []).append(text)
+        elif key:
+            texts[key] = text
+    return texts
 
 
 @register.filter

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from topicassign.errors import ApplicationError
 
 HEADER = ("Code", "Topic", "Category", "Sentiment", "Sentiment label", "Description", "Colour")
@@ -23,8 +25,12 @@ class CodebookError(ApplicationError):
     def __init__(self, errors: Sequence[str]) -> None:
         shown = " ".join(errors[:3])
         if len(errors) > 3:
-            shown += f" And {len(errors) - 3} more."
-        super().__init__(f"Nothing was imported. {shown}", errors=list(errors[:100]), n_errors=len(errors))
+            shown += " " + _("And %(n)s more.") % {"n": len(errors) - 3}
+        super().__init__(
+            _("Nothing was imported. %(errors)s") % {"errors": shown},
+            errors=list(errors[:100]),
+            n_errors=len(errors),
+        )
         self.errors = list(errors)
 
 

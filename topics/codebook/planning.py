@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from projects.models import Column
+from topicassign.numbers import grouped
 from topics.codebook.layout import CodebookError, Entry
 from topics.models import Topic
 from topics.selectors import category_list, topic_list
@@ -64,7 +67,8 @@ def codebook_plan(column: Column, entries: Sequence[Entry]) -> Plan:
     n_final = len(topics) + sum(one.topic is None for one in planned)
     if n_final > settings.LIMIT_TOPICS:
         errors.append(
-            f"There would be {n_final} topics; a topic collection may have at most {settings.LIMIT_TOPICS}."
+            _("There would be %(n_final)s topics; a topic collection may have at most %(limit_topics)s.")
+            % {"n_final": n_final, "limit_topics": settings.LIMIT_TOPICS}
         )
     if errors:
         raise CodebookError(errors)
@@ -126,11 +130,11 @@ def _planned(entry: Entry, topic: Topic | None) -> Planned:
 def _changes(topic: Topic, entry: Entry, values: dict[str, Any]) -> list[str]:
     changes = []
     if topic.label != entry.label:
-        changes.append(f"renamed from {topic.label}")
+        changes.append(_("renamed from %(topic)s") % {"topic": topic.label})
     if topic.category.label.casefold() != entry.category.casefold():
-        changes.append(f"moved from {topic.category.label}")
+        changes.append(_("moved from %(category)s") % {"category": topic.category.label})
     if values["sentiment_enabled"] and not topic.sentiment_enabled:
-        changes.append("sentiment switched on")
+        changes.append(_("sentiment switched on"))
     others = [
         name
         for name in ("description", *SENTIMENT_LABEL_FIELDS, *CODE_FIELDS)
@@ -138,7 +142,7 @@ def _changes(topic: Topic, entry: Entry, values: dict[str, Any]) -> list[str]:
         and not (name in CODE_FIELDS and values[name] is None)  # filled in when written
     ]
     if others:
-        changes.append(f"{field_names(others)} changed")
+        changes.append(_("%(fields)s changed") % {"fields": field_names(others)})
     return changes
 
 
@@ -149,7 +153,10 @@ def _clashes(planned: Sequence[Planned], others: Sequence[Topic]) -> list[str]:
     labels = {(topic.category.label.casefold(), topic.label.casefold()) for topic in others}
     for one in planned:
         if one.entry.key in labels:
-            errors.append(f"Line {one.entry.line}: there is already a topic named {one.entry.label}.")
+            errors.append(
+                _("Line %(line)s: there is already a topic named %(topic)s.")
+                % {"line": one.entry.line, "topic": one.entry.label}
+            )
         labels.add(one.entry.key)
         for name in CODE_FIELDS:
             code = one.values[name]
@@ -157,8 +164,8 @@ def _clashes(planned: Sequence[Planned], others: Sequence[Topic]) -> list[str]:
                 continue
             if code in codes:
                 errors.append(
-                    f"Line {one.entry.line}: the code {code} of {one.entry.label} is already used by the topic "
-                    f"{codes[code]}."
+                    _("Line %(line)s: the code %(code)s of %(topic)s is already used by the topic %(other)s.")
+                    % {"line": one.entry.line, "code": code, "topic": one.entry.label, "other": codes[code]}
                 )
             codes[code] = one.entry.label
     return errors
@@ -172,7 +179,13 @@ def _sentiment_errors(planned: Sequence[Planned]) -> list[str]:
             n_reviewed = topic.assignments.filter(verbatim__is_reviewed=True).count()
             if n_reviewed:
                 errors.append(
-                    f"Line {one.entry.line}: {topic.label} is on {n_reviewed} reviewed rows without sentiment, "
-                    "so it cannot get sentiment. Leave its sentiment empty, or give it another name."
+                    ngettext(
+                        "Line %(line)s: %(topic)s is on %(n)s reviewed row without sentiment, so it cannot get "
+                        "sentiment. Leave its sentiment empty, or give it another name.",
+                        "Line %(line)s: %(topic)s is on %(n)s reviewed rows without sentiment, so it cannot get "
+                        "sentiment. Leave its sentiment empty, or give it another name.",
+                        n_reviewed,
+                    )
+                    % {"line": one.entry.line, "topic": topic.label, "n": grouped(n_reviewed)}
                 )
     return errors

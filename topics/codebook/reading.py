@@ -6,9 +6,11 @@ from collections import Counter
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
 
 from projects.files import cell_text, table_inspect, table_rows
-from topics.codebook.layout import FORMULA, VERSION_FIELDS, WORDS, CodebookError, Entry
+from topicassign.templatetags.ui import sentiment_word
+from topics.codebook.layout import FORMULA, VERSION_FIELDS, CodebookError, Entry
 from topics.models import CATEGORY_CHARS, DESCRIPTION_CHARS, LABEL_CHARS, validate_color
 from topics.services.base import MAX_CODE, clean_label
 
@@ -46,13 +48,18 @@ def codebook_read(file_name: str, content: bytes) -> list[Entry]:
     lines = [(number, [cell_text(cell).strip() for cell in cells]) for number, cells in table_rows(table)]
     lines = [(number, cells) for number, cells in lines if any(cells)]
     if not lines:
-        raise CodebookError(["The file is empty. Its first line names the columns: code, topic, category."])
+        raise CodebookError([_("The file is empty. Its first line names the columns: code, topic, category.")])
     columns, header_line = _find_columns(lines)
     lines = [(number, cells) for number, cells in lines if number > header_line]
     if not lines:
-        raise CodebookError(["The file has a header but no topics. Add one line per topic."])
+        raise CodebookError([_("The file has a header but no topics. Add one line per topic.")])
     if len(lines) > MAX_LINES:
-        raise CodebookError([f"The file has {len(lines)} lines; a codebook may have at most {MAX_LINES}."])
+        raise CodebookError(
+            [
+                _("The file has %(n_lines)s lines; a codebook may have at most %(max_lines)s.")
+                % {"n_lines": len(lines), "max_lines": MAX_LINES}
+            ]
+        )
     return _Reader(columns).read(lines)
 
 
@@ -66,7 +73,10 @@ def _find_columns(lines: list[tuple[int, list[str]]]) -> tuple[dict[str, int], i
                 if heading in known:
                     if name in found:
                         raise CodebookError(
-                            [f"Line {number}: two columns are named like {cell}. Keep one of them."]
+                            [
+                                _("Line %(number)s: two columns are named like %(cell)s. Keep one of them.")
+                                % {"number": number, "cell": cell}
+                            ]
                         )
                     found[name] = index
         if "topic" in found:
@@ -74,8 +84,11 @@ def _find_columns(lines: list[tuple[int, list[str]]]) -> tuple[dict[str, int], i
     shown = ", ".join(cell[:30] for cell in lines[0][1][:6] if cell)
     raise CodebookError(
         [
-            f"No column is named Topic; the first line says: {shown}. "
-            "It must name the columns: code, topic, category."
+            _(
+                "No column is named Topic; the first line says: %(shown)s. It must name the columns: "
+                "code, topic, category."
+            )
+            % {"shown": shown}
         ]
     )
 
@@ -99,7 +112,8 @@ class _Reader:
             self.finish(entry)
         if len(entries) > settings.LIMIT_TOPICS:
             self.errors.append(
-                f"The file has {len(entries)} topics; a topic collection may have at most {settings.LIMIT_TOPICS}."
+                _("The file has %(n_entries)s topics; a topic collection may have at most %(limit_topics)s.")
+                % {"n_entries": len(entries), "limit_topics": settings.LIMIT_TOPICS}
             )
         if self.errors:
             raise CodebookError(self.errors)
@@ -112,7 +126,7 @@ class _Reader:
         return value[1:] if value[:1] == "'" and value[1:2] in FORMULA else value
 
     def wrong(self, number: int, what: str) -> None:
-        self.errors.append(f"Line {number}: {what}")
+        self.errors.append(_("Line %(line)s: %(what)s") % {"line": number, "what": what})
 
     def line(self, number: int, cells: list[str]) -> None:
         label, category = clean_label(self.cell(cells, "topic")), clean_label(self.cell(cells, "category"))
@@ -120,21 +134,29 @@ class _Reader:
         if not label:
             # Merged cells: the lines of the other sentiments leave topic and category empty.
             if self.last is None or word in _NO_SENTIMENT:
-                return self.wrong(number, "the topic is missing.")
+                return self.wrong(number, _("the topic is missing."))
             label, category = self.last.label, category or self.last.category
         if not category:
             if "category" in self.columns:
-                return self.wrong(number, f"the category of {label[:60]} is missing.")
+                return self.wrong(number, _("the category of %(label)s is missing.") % {"label": label[:60]})
             category = DEFAULT_CATEGORY
         if len(label) > LABEL_CHARS:
-            return self.wrong(number, f"the topic may have at most {LABEL_CHARS} characters, it has {len(label)}.")
+            return self.wrong(
+                number,
+                _("the topic may have at most %(label_chars)s characters, it has %(n_label)s.")
+                % {"label_chars": LABEL_CHARS, "n_label": len(label)},
+            )
         if len(category) > CATEGORY_CHARS:
             return self.wrong(
-                number, f"the category may have at most {CATEGORY_CHARS} characters, it has {len(category)}."
+                number,
+                _("the category may have at most %(category_chars)s characters, it has %(n_category)s.")
+                % {"category_chars": CATEGORY_CHARS, "n_category": len(category)},
             )
         if word not in _SENTIMENTS and word not in _NO_SENTIMENT:
             return self.wrong(
-                number, f"{word[:30]!r} is no sentiment. Use neutral, positive, negative or nothing."
+                number,
+                _("%(word)s is no sentiment. Use neutral, positive, negative or nothing.")
+                % {"word": repr(word[:30])},
             )
         entry = Entry(line=number, label=label, category=category)
         entry = self.entries.setdefault(entry.key, entry)
@@ -142,8 +164,13 @@ class _Reader:
         sentiment = None if word in _NO_SENTIMENT else _SENTIMENTS[word]
         earlier = self.seen.setdefault(entry.key, {})
         if sentiment in earlier:
-            version = f" with the sentiment {WORDS[sentiment]}" if sentiment is not None else ""
-            return self.wrong(number, f"the topic {label}{version} is already in line {earlier[sentiment]}.")
+            values = {"label": label, "line": earlier[sentiment], "sentiment": sentiment_word(sentiment)}
+            if sentiment is None:
+                return self.wrong(number, _("the topic %(label)s is already in line %(line)s.") % values)
+            return self.wrong(
+                number,
+                _("the topic %(label)s with the sentiment %(sentiment)s is already in line %(line)s.") % values,
+            )
         earlier[sentiment] = number
         self.version(number, cells, entry, sentiment)
 
@@ -156,7 +183,9 @@ class _Reader:
         own_label = clean_label(self.cell(cells, "sentiment_label"))
         if len(own_label) > LABEL_CHARS:
             self.wrong(
-                number, f"the sentiment label may have at most {LABEL_CHARS} characters, it has {len(own_label)}."
+                number,
+                _("the sentiment label may have at most %(label_chars)s characters, it has %(n_own_label)s.")
+                % {"label_chars": LABEL_CHARS, "n_own_label": len(own_label)},
             )
         elif own_label:
             setattr(entry, label_field, own_label)
@@ -164,7 +193,8 @@ class _Reader:
         if len(description) > DESCRIPTION_CHARS:
             self.wrong(
                 number,
-                f"the description may have at most {DESCRIPTION_CHARS} characters, it has {len(description)}.",
+                _("the description may have at most %(description_chars)s characters, it has %(n_description)s.")
+                % {"description_chars": DESCRIPTION_CHARS, "n_description": len(description)},
             )
         entry.description = entry.description or description
         color = self.cell(cells, "color").lower()
@@ -173,17 +203,31 @@ class _Reader:
                 validate_color(color)
                 entry.color = entry.color or color
             except ValidationError as error:
-                self.wrong(number, f"{color[:30]!r} is no colour. {error.messages[0]}")
+                self.wrong(
+                    number,
+                    _("%(color)s is no colour. %(message)s")
+                    % {"color": repr(color[:30]), "message": error.messages[0]},
+                )
 
     def code(self, number: int, entry: Entry, code_field: str, text: str) -> None:
         if not (text.isascii() and text.isdecimal() and len(text) <= 12 and int(text) <= MAX_CODE):
-            return self.wrong(number, f"{text[:30]!r} is no code. A code is a whole number from 0 to {MAX_CODE}.")
+            return self.wrong(
+                number,
+                _("%(text)s is no code. A code is a whole number from 0 to %(max_code)s.")
+                % {"text": repr(text[:30]), "max_code": MAX_CODE},
+            )
         code = int(text)
         if code in self.codes:
-            return self.wrong(number, f"the code {code} is already used in line {self.codes[code]}.")
+            return self.wrong(
+                number,
+                _("the code %(code)s is already used in line %(line)s.")
+                % {"code": code, "line": self.codes[code]},
+            )
         self.codes[code] = number
         if getattr(entry, code_field) is not None:
-            return self.wrong(number, f"the topic {entry.label} has two codes for one version.")
+            return self.wrong(
+                number, _("the topic %(topic)s has two codes for one version.") % {"topic": entry.label}
+            )
         setattr(entry, code_field, code)
 
     def finish(self, entry: Entry) -> None:
@@ -191,8 +235,9 @@ class _Reader:
         if None in lines and 0 in lines:
             self.wrong(
                 lines[None],
-                f"the topic {entry.label} is in line {lines[0]} with the sentiment neutral and here without one.",
+                _("the topic %(topic)s is in line %(line)s with the sentiment neutral and here without one.")
+                % {"topic": entry.label, "line": lines[0]},
             )
         labels = [label.casefold() for label in (entry.label_neutral, entry.label_positive, entry.label_negative)]
         if any(n > 1 for label, n in Counter(labels).items() if label):
-            self.wrong(entry.line, f"two sentiment labels of {entry.label} are the same.")
+            self.wrong(entry.line, _("two sentiment labels of %(topic)s are the same.") % {"topic": entry.label})

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from projects.history import change_record, undoes
 from projects.models import Change, ChangeKind, Column
@@ -98,7 +99,8 @@ def codebook_apply(*, column: Column, entries: Sequence[Entry], user: Any) -> Co
         column=column,
         kind=ChangeKind.CODEBOOK,
         user=user,
-        summary=f"Codebook imported: {len(created)} topics added, {len(updated)} changed",
+        summary=_("Codebook imported: %(new)s topics added, %(changed)s changed")
+        % {"new": len(created), "changed": len(updated)},
         inverse={
             "created": [topic.pk for topic in created],
             "categories": [categories[label.casefold()].pk for label in plan.new_categories],
@@ -150,11 +152,12 @@ def _undo_codebook(change: Change, user: Any) -> None:
     for written in inverse["updated"]:
         topic = Topic.objects.select_related("category").filter(pk=written["topic"], deleted_at=None).first()
         if topic is None:
-            raise ApplicationError("A topic of this codebook was deleted since; undo that first.", status=409)
+            raise ApplicationError(_("A topic of this codebook was deleted since; undo that first."), status=409)
         present = state_of(topic)
         if any(present[name] != value for name, value in written["after"].items()):
             raise ApplicationError(
-                f"The topic {topic.label} was changed since; undo the later change first.", status=409
+                _("The topic %(topic)s was changed since; undo the later change first.") % {"topic": topic.label},
+                status=409,
             )
         if written["after"].get("sentiment_enabled"):
             disabled.append(topic)
@@ -185,6 +188,7 @@ def _refuse_taken(column: Column, states: Sequence[tuple[Topic, dict[str, Any]]]
         taken = (category, label.casefold()) in labels or any(before.get(name) in codes for name in CODE_FIELDS)
         if taken or category not in live:
             raise ApplicationError(
-                f"The former label, category or code of {label} is used otherwise by now; nothing was undone.",
+                _("The former label, category or code of %(label)s is used otherwise by now; nothing was undone.")
+                % {"label": label},
                 status=409,
             )

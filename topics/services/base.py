@@ -12,6 +12,8 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db.models import Model
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from projects.history import column_touch
 from projects.models import Change, Column
@@ -23,14 +25,35 @@ MAX_CODE = 999_999_999
 CODE_FIELDS = ("code_neutral", "code_positive", "code_negative")
 SENTIMENT_LABEL_FIELDS = ("label_neutral", "label_positive", "label_negative")
 _NAMES = {
-    "code_neutral": "neutral code",
-    "code_positive": "positive code",
-    "code_negative": "negative code",
-    "label_neutral": "neutral label",
-    "label_positive": "positive label",
-    "label_negative": "negative label",
-    "sentiment_enabled": "sentiment",
-    "color": "colour",
+    "code_neutral": gettext_lazy("neutral code"),
+    "code_positive": gettext_lazy("positive code"),
+    "code_negative": gettext_lazy("negative code"),
+    "label_neutral": gettext_lazy("neutral label"),
+    "label_positive": gettext_lazy("positive label"),
+    "label_negative": gettext_lazy("negative label"),
+    "sentiment_enabled": gettext_lazy("sentiment"),
+    "color": gettext_lazy("colour"),
+    "label": gettext_lazy("label"),
+    "category": gettext_lazy("category"),
+    "description": gettext_lazy("description"),
+}
+
+
+_NAMELESS = {
+    "topic": gettext_lazy("Give the topic a name."),
+    "category": gettext_lazy("Give the category a name."),
+}
+_TOO_LONG = {
+    "topic": gettext_lazy("The name of a topic may have at most %(most)s characters, this one has %(n)s."),
+    "category": gettext_lazy("The name of a category may have at most %(most)s characters, this one has %(n)s."),
+}
+_STALE = {
+    "topic": gettext_lazy(
+        "Somebody else changed this topic meanwhile. Open it again to see the new state; nothing was saved."
+    ),
+    "category": gettext_lazy(
+        "Somebody else changed this category meanwhile. Open it again to see the new state; nothing was saved."
+    ),
 }
 
 
@@ -50,10 +73,10 @@ def check_label(label: str, *, what: str, most: int) -> str:
     """Return the clean label; raises ApplicationError when it is empty or too long."""
     cleaned = clean_label(label)
     if not cleaned:
-        raise ApplicationError(f"Give the {what} a name.", code="label_missing", field="label")
+        raise ApplicationError(_NAMELESS[what], code="label_missing", field="label")
     if len(cleaned) > most:
         raise ApplicationError(
-            f"The name of a {what} may have at most {most} characters, this one has {len(cleaned)}.",
+            _TOO_LONG[what] % {"most": most, "n": len(cleaned)},
             code="label_too_long",
             field="label",
         )
@@ -67,7 +90,9 @@ def check_category_label(column: Column, label: str, *, besides: Category | None
         others = others.exclude(pk=besides.pk)
     if cleaned.casefold() in {other.casefold() for other in others.values_list("label", flat=True)}:
         raise ApplicationError(
-            f"There is already a category named {cleaned}.", code="category_exists", field="label"
+            _("There is already a category named %(label)s.") % {"label": cleaned},
+            code="category_exists",
+            field="label",
         )
     return cleaned
 
@@ -79,7 +104,8 @@ def check_topic_label(category: Category, label: str, *, besides: Topic | None =
         others = others.exclude(pk=besides.pk)
     if cleaned.casefold() in {other.casefold() for other in others.values_list("label", flat=True)}:
         raise ApplicationError(
-            f"There is already a topic named {cleaned} in the category {category.label}.",
+            _("There is already a topic named %(label)s in the category %(category)s.")
+            % {"label": cleaned, "category": category.label},
             code="topic_exists",
             field="label",
         )
@@ -90,8 +116,11 @@ def check_limit(column: Column, n_new: int = 1) -> None:
     n_topics = Topic.objects.filter(column=column, deleted_at=None).count()
     if n_topics + n_new > settings.LIMIT_TOPICS:
         raise ApplicationError(
-            f"A topic collection may have at most {settings.LIMIT_TOPICS} topics. "
-            "Delete or merge some before adding more.",
+            _(
+                "A topic collection may have at most %(limit_topics)s topics. Delete or merge some "
+                "before adding more."
+            )
+            % {"limit_topics": settings.LIMIT_TOPICS},
             code="too_many_topics",
         )
 
@@ -127,17 +156,22 @@ def check_codes(column: Column, topic: Topic) -> None:
     for field, code in given:
         if not 0 <= code <= MAX_CODE:
             raise ApplicationError(
-                f"A code is a whole number from 0 to {MAX_CODE}, got {code}.", code="bad_code", field=field
+                _("A code is a whole number from 0 to %(max_code)s, got %(code)s.")
+                % {"max_code": MAX_CODE, "code": code},
+                code="bad_code",
+                field=field,
             )
         if code in seen:
             raise ApplicationError(
-                f"The code {code} is given twice. Each version of a topic needs its own code.",
+                _("The code %(code)s is given twice. Each version of a topic needs its own code.")
+                % {"code": code},
                 code="code_exists",
                 field=field,
             )
         if code in taken:
             raise ApplicationError(
-                f"The code {code} is already used by the topic {taken[code].label}.",
+                _("The code %(code)s is already used by the topic %(topic)s.")
+                % {"code": code, "topic": taken[code].label},
                 code="code_exists",
                 field=field,
             )
@@ -173,9 +207,7 @@ def full_clean(instance: Model) -> None:
 def check_version(current: str, expected: str | None, what: str) -> None:
     """Refuse a save that was based on an older state than the present one."""
     if expected is not None and expected != current:
-        raise StaleRevisionError(
-            f"Somebody else changed this {what} meanwhile. Open it again to see the new state; nothing was saved."
-        )
+        raise StaleRevisionError(_STALE[what])
 
 
 def tell(column: Column, user: Any, *, for_ai: bool) -> None:
@@ -188,7 +220,7 @@ def tell(column: Column, user: Any, *, for_ai: bool) -> None:
 
 def field_names(fields: Iterable[str]) -> str:
     """Return fields as words for a summary: label, neutral code."""
-    return ", ".join(_NAMES.get(field, field) for field in fields)
+    return ", ".join(str(_NAMES.get(field, field)) for field in fields)
 
 
 def live_column(change: Change) -> Column:

@@ -8,6 +8,8 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from projects.history import change_record, undoes
 from projects.models import Change, ChangeKind, Column
@@ -38,7 +40,7 @@ def category_create(*, column: Column, label: str, user: Any, color: str = "") -
         column=column,
         kind=ChangeKind.CATEGORY_CREATE,
         user=user,
-        summary=f"Category added: {category.label}",
+        summary=_("Category added: %(category)s") % {"category": category.label},
         inverse={"category": category.pk},
         ids=[category.pk],
     )
@@ -94,9 +96,11 @@ def category_update(
         column=column,
         kind=ChangeKind.CATEGORY_UPDATE,
         user=user,
-        summary=f"Category renamed: {before['label']} → {category.label}"
+        summary=_("Category renamed: %(before)s → %(after)s")
+        % {"before": before["label"], "after": category.label}
         if renamed
-        else f"Category {category.label}: {field_names(fields)} changed",
+        else _("Category %(category)s: %(fields)s changed")
+        % {"category": category.label, "fields": field_names(fields)},
         inverse={
             "category": category.pk,
             "before": {field: before[field] for field in fields},
@@ -123,7 +127,16 @@ def category_delete(*, category: Category, user: Any) -> Change:
         column=column,
         kind=ChangeKind.CATEGORY_DELETE,
         user=user,
-        summary=f"Category deleted: {category.label}" + (f" with {len(topics)} topics" if topics else ""),
+        summary=(
+            ngettext(
+                "Category deleted: %(category)s with %(n)s topic",
+                "Category deleted: %(category)s with %(n)s topics",
+                len(topics),
+            )
+            % {"category": category.label, "n": len(topics)}
+            if topics
+            else _("Category deleted: %(category)s") % {"category": category.label}
+        ),
         inverse={"category": category.pk, "topics": topics},
         ids=[category.pk],
     )
@@ -142,7 +155,7 @@ def categories_reorder(*, column: Column, category_ids: Sequence[int], user: Any
     )
     if sorted(before) != sorted(category_ids):
         raise ApplicationError(
-            "The categories changed meanwhile. Load the page again, then order them.", status=409, code="stale"
+            _("The categories changed meanwhile. Load the page again, then order them."), status=409, code="stale"
         )
     if before == list(category_ids):
         return None
@@ -152,7 +165,7 @@ def categories_reorder(*, column: Column, category_ids: Sequence[int], user: Any
         column=column,
         kind=ChangeKind.CATEGORY_UPDATE,
         user=user,
-        summary="Categories ordered",
+        summary=_("Categories ordered"),
         inverse={"order": before, "order_after": list(category_ids)},
     )
     tell(column, user, for_ai=False)
@@ -168,7 +181,7 @@ def _reload(category: Category) -> None:
     """Read the category again under the lock; it may be gone."""
     fresh = Category.objects.filter(pk=category.pk, deleted_at=None).first()
     if fresh is None:
-        raise ApplicationError("This category was deleted meanwhile.", status=404, code="resource_missing")
+        raise ApplicationError(_("This category was deleted meanwhile."), status=404, code="resource_missing")
     category.__dict__.update(fresh.__dict__)
 
 
@@ -181,10 +194,11 @@ def _undo_create(change: Change, user: Any) -> None:
     column = live_column(change)
     category = Category.objects.filter(pk=change.inverse["category"], deleted_at=None).first()
     if category is None:
-        raise ApplicationError("This category was deleted since.", status=409)
+        raise ApplicationError(_("This category was deleted since."), status=409)
     if category.topics.filter(deleted_at=None).exists():
         raise ApplicationError(
-            f"The category {category.label} has topics by now. Delete it instead, or move its topics first.",
+            _("The category %(category)s has topics by now. Delete it instead, or move its topics first.")
+            % {"category": category.label},
             status=409,
         )
     category.deleted_at = timezone.now()
@@ -200,16 +214,18 @@ def _undo_update(change: Change, user: Any) -> None:
             column.categories.filter(deleted_at=None).order_by("position", "id").values_list("pk", flat=True)
         )
         if present != change.inverse["order_after"]:
-            raise ApplicationError("The categories were changed again since; nothing was undone.", status=409)
+            raise ApplicationError(_("The categories were changed again since; nothing was undone."), status=409)
         _order(change.inverse["order"])
         tell(column, user, for_ai=False)
         return
     category = Category.objects.filter(pk=change.inverse["category"], deleted_at=None).first()
     if category is None:
-        raise ApplicationError("This category was deleted since; undo that first.", status=409)
+        raise ApplicationError(_("This category was deleted since; undo that first."), status=409)
     before, after = change.inverse["before"], change.inverse["after"]
     if any(getattr(category, field) != value for field, value in after.items()):
-        raise ApplicationError("This category was changed again since; undo the later change first.", status=409)
+        raise ApplicationError(
+            _("This category was changed again since; undo the later change first."), status=409
+        )
     if "label" in before:
         check_category_label(column, before["label"], besides=category)
         _bump_topics(category)

@@ -13,10 +13,13 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from projects.history import change_record, undoes
 from projects.models import Change, ChangeKind, Column
 from topicassign.errors import ApplicationError
+from topicassign.numbers import grouped
 from topics import hooks
 from topics.models import Category, Topic
 from topics.services.base import (
@@ -68,7 +71,8 @@ def topic_create(
         column=column,
         kind=ChangeKind.TOPIC_CREATE,
         user=user,
-        summary=f"Topic added: {topic.category.label}: {topic.label}",
+        summary=_("Topic added: %(category)s: %(topic)s")
+        % {"category": topic.category.label, "topic": topic.label},
         inverse={"topic": topic.pk, "category": topic.category_id if isinstance(category, str) else None},
         ids=[topic.pk],
     )
@@ -119,9 +123,9 @@ def topic_update(*, topic: Topic, user: Any, expected: str | None = None, **fiel
         column=column,
         kind=ChangeKind.TOPIC_UPDATE,
         user=user,
-        summary=f"Topic renamed: {label} → {topic.label}"
+        summary=_("Topic renamed: %(before)s → %(after)s") % {"before": label, "after": topic.label}
         if "label" in changed
-        else f"Topic {label}: {field_names(changed)} changed",
+        else _("Topic %(topic)s: %(fields)s changed") % {"topic": label, "fields": field_names(changed)},
         inverse=written,
         ids=[topic.pk],
     )
@@ -172,7 +176,8 @@ def topic_delete(*, topic: Topic, user: Any) -> Change:
         column=column,
         kind=ChangeKind.TOPIC_DELETE,
         user=user,
-        summary=f"Topic deleted: {topic.category.label}: {topic.label}",
+        summary=_("Topic deleted: %(category)s: %(topic)s")
+        % {"category": topic.category.label, "topic": topic.label},
         inverse={"topic": topic.pk},
         ids=[topic.pk],
     )
@@ -216,7 +221,7 @@ def _set(topic: Topic, fields: dict[str, Any]) -> None:
     labels = [getattr(topic, name).casefold() for name in SENTIMENT_LABEL_FIELDS if getattr(topic, name)]
     if len(labels) != len(set(labels)):
         raise ApplicationError(
-            "Two sentiment labels are the same. Give each its own, or leave them empty.",
+            _("Two sentiment labels are the same. Give each its own, or leave them empty."),
             code="sentiment_labels",
             field="label_positive",
         )
@@ -228,7 +233,7 @@ def _live_category(column: Column, category: Category | str) -> Category:
     fresh = Category.objects.filter(pk=category.pk, column=column, deleted_at=None).first()
     if fresh is None:
         raise ApplicationError(
-            "The category was deleted meanwhile. Choose another one.", code="category_missing", field="category"
+            _("The category was deleted meanwhile. Choose another one."), code="category_missing", field="category"
         )
     return fresh
 
@@ -237,7 +242,7 @@ def _reload(topic: Topic) -> None:
     """Read the topic again under the lock; it may be gone."""
     fresh = Topic.objects.select_related("category").filter(pk=topic.pk, deleted_at=None).first()
     if fresh is None:
-        raise ApplicationError("This topic was deleted meanwhile.", status=404, code="resource_missing")
+        raise ApplicationError(_("This topic was deleted meanwhile."), status=404, code="resource_missing")
     topic.__dict__.update(fresh.__dict__)
 
 
@@ -245,9 +250,16 @@ def _refuse_sentiment_on_reviewed(topic: Topic) -> None:
     n_reviewed = topic.assignments.filter(verbatim__is_reviewed=True).count()
     if n_reviewed:
         raise ApplicationError(
-            f"Sentiment cannot be switched on: {n_reviewed} reviewed rows have {topic.label}, and nobody said "
-            "with which sentiment. Add a new topic with sentiment and review these rows with it, or take their "
-            "reviewed mark off first.",
+            ngettext(
+                "Sentiment cannot be switched on: %(n)s reviewed row has %(topic)s, and nobody said with "
+                "which sentiment. Add a new topic with sentiment and review these rows with it, or take "
+                "their reviewed mark off first.",
+                "Sentiment cannot be switched on: %(n)s reviewed rows have %(topic)s, and nobody said "
+                "with which sentiment. Add a new topic with sentiment and review these rows with it, or "
+                "take their reviewed mark off first.",
+                n_reviewed,
+            )
+            % {"n": grouped(n_reviewed), "topic": topic.label},
             code="sentiment_reviewed",
             field="sentiment_enabled",
         )
@@ -286,10 +298,12 @@ def topic_uncreate(topic_id: int) -> None:
     """Take back that a topic was added; refused once people have reviewed rows with it."""
     topic = Topic.objects.filter(pk=topic_id, deleted_at=None).first()
     if topic is None:
-        raise ApplicationError("This topic was deleted since.", status=409)
+        raise ApplicationError(_("This topic was deleted since."), status=409)
     if topic.assignments.filter(verbatim__is_reviewed=True).exists():
         raise ApplicationError(
-            f"Rows were reviewed with {topic.label} since. Delete the topic if they shall lose it.", status=409
+            _("Rows were reviewed with %(topic)s since. Delete the topic if they shall lose it.")
+            % {"topic": topic.label},
+            status=409,
         )
     topic.deleted_at = timezone.now()
     topic.save(update_fields=["deleted_at"])
@@ -307,17 +321,21 @@ def topic_unwrite(column: Column, written: dict[str, Any]) -> None:
     """Take back what `topic_write` did; refused if somebody changed the same since."""
     topic = Topic.objects.select_related("category").filter(pk=written["topic"], deleted_at=None).first()
     if topic is None:
-        raise ApplicationError("This topic was deleted since; undo that first.", status=409)
+        raise ApplicationError(_("This topic was deleted since; undo that first."), status=409)
     before, after = dict(written["before"]), written["after"]
     present = state_of(topic)
     if any(present[name] != value for name, value in after.items()):
         raise ApplicationError(
-            f"The topic {topic.label} was changed again since; undo the later change first.", status=409
+            _("The topic %(topic)s was changed again since; undo the later change first.")
+            % {"topic": topic.label},
+            status=409,
         )
     if "category" in before:
         category = Category.objects.filter(pk=before["category"], deleted_at=None).first()
         if category is None:
-            raise ApplicationError("The topic's former category was deleted since; undo that first.", status=409)
+            raise ApplicationError(
+                _("The topic's former category was deleted since; undo that first."), status=409
+            )
         topic.category = category
         topic.position = before.pop("position", topic.position)
         del before["category"]
@@ -355,8 +373,14 @@ def _refuse_sentiment_on_newly_reviewed(topic: Topic, written: dict[str, Any]) -
     n_new = len(reviewed - known)
     if n_new:
         raise ApplicationError(
-            f"{n_new} rows were reviewed with {topic.label} since, without sentiment. "
-            "Undo these reviews first, then its sentiment can come back.",
+            ngettext(
+                "%(n)s row was reviewed with %(topic)s since, without sentiment. Undo these reviews "
+                "first, then its sentiment can come back.",
+                "%(n)s rows were reviewed with %(topic)s since, without sentiment. Undo these reviews "
+                "first, then its sentiment can come back.",
+                n_new,
+            )
+            % {"n": grouped(n_new), "topic": topic.label},
             status=409,
         )
 
@@ -366,9 +390,9 @@ def _undo_delete(change: Change, user: Any) -> None:
     column = live_column(change)
     topic = Topic.objects.select_related("category").get(pk=change.inverse["topic"])
     if topic.deleted_at is None:
-        raise ApplicationError("This topic is back already.", status=409)
+        raise ApplicationError(_("This topic is back already."), status=409)
     if topic.category.deleted_at is not None:
-        raise ApplicationError("The topic's category was deleted since; undo that first.", status=409)
+        raise ApplicationError(_("The topic's category was deleted since; undo that first."), status=409)
     check_topic_label(topic.category, topic.label)
     topic_restore(column, topic)
     hooks.sentiments_changed.send(column=column, topic_ids=[topic.pk])
