@@ -127,7 +127,7 @@ def drive(site: Site, web: Any, options: argparse.Namespace) -> dict[str, Any]:
         page.wait_for_url(f"{site.url}/")
         for name in options.pace:
             page.goto(f"{site.url}/columns/{column}/focus/")
-            page.locator("html[data-ready='1']").wait_for(state="attached")
+            page.locator("html[data-complete='1']").wait_for(state="attached")
             page.evaluate(WATCH)
             n_before = reviewed(site, column)
             person = Person(page, PACES[name], random.Random(options.seed))

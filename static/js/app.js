@@ -1,12 +1,13 @@
 // Loads the behaviours a page needs: the common ones at once, the others when their HTML is there (also when
 // htmx brings it in later). A new behaviour is one line in PARTS: the selector of its HTML and its module.
 // <script type="module" src="{% static 'js/app.js' %}"></script>
-// html[data-ready="1"] is set when all behaviours of the first page run: tests wait for it.
+// html[data-ready="1"] is set when the page can be used, data-complete="1" when the behaviours run, too, that nobody
+// needs before a first act (LATER, and parts that say so): they come when the browser has nothing else to do, and before
+// they are needed, because a row is opened or a connection is lost only then. Tests wait for data-complete.
 
 import { onNewContent } from "./htmx-config.js";
 import "./colors.js";
 import "./drafts.js";
-import "./review-queue.js";
 import "./modal-dialog.js";
 import "./toast-item.js";
 import "./menu-button.js";
@@ -17,13 +18,13 @@ const PARTS = [
   ["[data-chart-download]", () => import("./chart-download.js")],
   ["[data-copy], [data-copy-from]", () => import("./clipboard.js")],
   ["bulk-form", () => import("./bulk-form.js")],
-  ["row-selection", () => import("./row-select.js")],
+  ["row-selection", () => import("./row-select.js"), "later"],
   ["tab-list, [data-toggle-rows]", () => import("./row-toggle.js")],
   ["file-drop", () => import("./file-drop.js")],
   ["filter-bar", () => import("./filter-bar.js")],
   ["[data-focus-link]", () => import("./focus-link.js")],
   ["focus-card", () => import("./focus-card.js")],
-  ["row-feed, focus-card", () => import("./presence.js")],
+  ["row-feed, focus-card", () => import("./presence.js"), "later"],
   ["[data-keep-place]", () => import("./keep-place.js")],
   ["#ai-status", () => import("./live-poll.js")],
   ["[data-narrow]", () => import("./narrow-list.js")],
@@ -39,13 +40,25 @@ const PARTS = [
   ["topic-picker", () => import("./topic-picker.js")],
   ["undo-keys", () => import("./undo-keys.js")],
 ];
+const LATER = [
+  () => import("./review-queue.js"),
+  () => document.querySelector("row-feed") && Promise.all([import("./topic-editor.js"), import("./topic-picker.js")]),
+];
 const loading = new Map();
+let isFirst = true;
 
 function loadParts(root) {
-  for (const [selector, load] of PARTS) {
-    if (loading.has(selector)) continue;
+  for (const [selector, load, when] of PARTS) {
+    if (loading.has(selector) || (isFirst && when === "later")) continue;
     if ((root instanceof Element && root.matches(selector)) || root.querySelector(selector)) loading.set(selector, load());
   }
+}
+
+async function loadTheRest() {
+  isFirst = false;
+  loadParts(document);
+  await Promise.all([...LATER.map((load) => load()), ...loading.values()]);
+  document.documentElement.dataset.complete = "1";
 }
 
 // Not before htmx has read the page's attributes, which it does at DOMContentLoaded.
@@ -53,4 +66,7 @@ document.addEventListener("DOMContentLoaded", async () => {
   onNewContent(loadParts);
   await Promise.all(loading.values());
   document.documentElement.dataset.ready = "1";
+  performance.mark("ready");
+  if (window.requestIdleCallback) requestIdleCallback(loadTheRest, { timeout: 1000 });
+  else setTimeout(loadTheRest, 200);
 });

@@ -7,9 +7,6 @@
 
 import { activate, load, onSettled } from "./htmx-config.js";
 // A row brings these: loaded now, so that keys pressed right after opening it are heard.
-import "./line-order.js";
-import "./topic-editor.js";
-import "./topic-picker.js";
 import { announce, isTyping, shortcutsOn } from "./page.js";
 import { gettext } from "./texts.js";
 

@@ -10,7 +10,7 @@
 import { load } from "./htmx-config.js";
 import { announce } from "./page.js";
 import "./topic-form.js"; // its dialogs open from here: have it ready
-import { fit } from "./topic-picker.js";
+import { fit, prepare } from "./topic-match.js";
 import { restoreRename, startRename } from "./topic-rename.js";
 import { ngettext } from "./texts.js";
 
@@ -57,7 +57,7 @@ class TopicBoard extends HTMLElement {
     for (const group of this.querySelectorAll("[data-group]")) {
       let inGroup = 0;
       for (const topic of group.querySelectorAll("[data-topic]")) {
-        topic.hidden = Boolean(query) && fit(query, topic.dataset.name ?? topic.dataset.find, topic.dataset.find) <= 10;
+        topic.hidden = Boolean(query) && fit(query, prepare({ label: topic.dataset.name ?? topic.dataset.find, category: topic.dataset.find })) <= 12;
         if (!topic.hidden) inGroup += 1;
       }
       group.hidden = Boolean(query) && !inGroup;

@@ -11,6 +11,8 @@
 // </topic-editor>
 // Event "lines-changed" after every change. Attribute data-drop-unticked: a line that is unticked goes away.
 
+import "./line-order.js";
+
 class TopicEditor extends HTMLElement {
   connectedCallback() {
     this.addEventListener("topic-pick", (event) => this.pick(event.detail));

@@ -1,4 +1,4 @@
-// Which topics a few letters mean, best first. Not a behaviour itself: topic-palette.js draws what it says.
+// Which topics a few letters mean, best first. Not a behaviour itself: topic-palette.js, topic-picker.js and topic-board.js draw what it says.
 //
 // Two letters are enough for any of some hundred topics: "wt" finds "Waiting time" (initials of its words), "dt" also
 // "Delivery: Time" (category, then topic), "wa" whatever has a word that begins so. Small mistakes are forgiven from

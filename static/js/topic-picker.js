@@ -13,46 +13,7 @@
 // "ds", "del sp", "speed" and "sped" all find "Delivery: Speed". Where nothing matches, Enter presses [data-new-topic].
 
 import { announce } from "./page.js";
-
-function fold(text) {
-  return text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
-}
-
-/** One letter too many, too few or wrong, or two swapped; `word` may go on behind it. */
-function isNear(wanted, word) {
-  let at = 0;
-  while (at < wanted.length && wanted[at] === word[at]) at += 1;
-  const rest = wanted.slice(at + 1);
-  const swapped = wanted[at + 1] + wanted[at] + wanted.slice(at + 2);
-  const [tail, next] = [word.slice(at), word.slice(at + 1)];
-  return tail.startsWith(rest) || next.startsWith(rest) || next.startsWith(wanted.slice(at)) || tail.startsWith(swapped);
-}
-
-/** How well `query` fits: 0 = not at all; higher is better. */
-export function fit(query, label, category = "") {
-  const wanted = fold(query).trim();
-  if (!wanted) return 1;
-  const name = fold(label);
-  const full = `${fold(category)} ${name}`;
-  if (name === wanted) return 100;
-  if (name.startsWith(wanted)) return 90;
-  const words = full.split(/[^\p{L}\p{N}]+/u).filter(Boolean);
-  if (words.some((word) => word.startsWith(wanted))) return 80;
-  const parts = wanted.split(/\s+/);
-  if (parts.length > 1 && parts.every((part) => words.some((word) => word.startsWith(part)))) return 70;
-  if (name.includes(wanted)) return 60;
-  const initials = (list) => list.map((word) => word[0]).join("");
-  if (initials(name.split(/[^\p{L}\p{N}]+/u).filter(Boolean)).startsWith(wanted)) return 55;
-  if (initials(words).includes(wanted)) return 50;
-  if (full.includes(wanted)) return 40;
-  if (wanted.length > 3 && words.some((word) => word.length > 3 && isNear(wanted, word))) return 20;
-  let at = -1;
-  for (const letter of wanted.replace(/\s/g, "")) {
-    at = name.indexOf(letter, at + 1);
-    if (at < 0) return 0;
-  }
-  return wanted.length > 2 ? 10 : 5;
-}
+import { fit, prepare } from "./topic-match.js";
 
 class TopicPicker extends HTMLElement {
   connectedCallback() {
@@ -80,7 +41,7 @@ class TopicPicker extends HTMLElement {
 
   filter() {
     const query = this.query;
-    const scored = this.options.map((option) => [fit(query, option.dataset.label, option.dataset.category), option]);
+    const scored = this.options.map((option) => [fit(query, prepare(option.dataset)), option]);
     const best = Math.max(0, ...scored.map(([points]) => points));
     for (const [points, option] of scored) {
       // Weak matches only help when there is nothing better.

@@ -142,7 +142,7 @@ class Site:
     def open(self, path: str) -> Any:
         """Go to a path and wait until all behaviours run."""
         self.page.goto(f"{self.url}{path}")
-        self.page.locator("html[data-ready='1']").wait_for(state="attached")
+        self.page.locator("html[data-complete='1']").wait_for(state="attached")
         return self.page
 
     def assert_accessible(self) -> None:

@@ -186,7 +186,7 @@ def test_somebody_else_reviewed_the_card_meanwhile(focus, alice):
     page.keyboard.press("Enter")
     card(page, 2)
     banner = page.locator("#banner")
-    expect(banner).to_contain_text("Row 1: somebody else changed this row meanwhile")
+    expect(banner).to_contain_text("somebody else changed this row meanwhile")
     assert saved(focus.column, 1) == (True, {"Price": None})
     page.keyboard.press("Enter")
     card(page, 3)  # the flow goes on

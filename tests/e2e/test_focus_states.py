@@ -150,7 +150,7 @@ def test_leaving_gives_the_rows_back(site, column, alice):
     held_ready(page)
     assert FocusLease.objects.count() == 5
     page.get_by_role("link", name="Comment").click()
-    page.locator("html[data-ready='1']").wait_for(state="attached")
+    page.locator("html[data-complete='1']").wait_for(state="attached")
     eventually(lambda: not FocusLease.objects.exists())
 
 
