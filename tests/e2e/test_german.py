@@ -14,8 +14,8 @@ from tests.conftest import PASSWORD, add_rows
 
 # Words of the frame that no German page has; what people typed (names of projects, topics) is not among them.
 ENGLISH = [
-    "Sign in", "Sign out", "Password", "User name", "Forgot", "Projects", "Import a table", "Import a file", "Search",
-    "Filter by", "Sort", "Topics", "Results", "Statistics", "AI score", "AI updates", "Reviews until", "rows",
+    "Sign in", "Sign out", "Password", "User name", "Forgot", "Projects", "Import a table", "Import a file",
+    "Search", "Filter by", "Sort", "Topics", "Results", "Statistics", "AI score", "AI updates", "Reviews until", "rows",
     "Reviewed", "Not reviewed", "Row ", "Select", "Focus mode", "Close", "Cancel", "Save", "Overview", "History",
     "Members", "Settings", "Keyboard shortcuts", "Theme", "Language", "changed", "ago", "Undo", "Mark as", "Show",
 ]  # fmt: skip

@@ -50,7 +50,7 @@ def test_a_choice_is_kept_with_the_account_and_comes_with_signing_in(alice: Any,
     client.force_login(alice, backend="django.contrib.auth.backends.ModelBackend")
     client.post(reverse("projects:language"), {"language": "de", "next": "/"})
     assert Preference.objects.get(user=alice).language == "de"
-    client.logout()
+    client.post("/logout/")
     assert "Anmelden" in page(client, "/login/"), "the sign-in page of this browser stays German"
 
     elsewhere = Client()
@@ -211,7 +211,7 @@ def _cells(path: Path) -> Any:
 MACHINE = re.compile(
     r'\s(x|y|x1|x2|y1|y2|cx|cy|r|width|height|points|viewBox|d|value|max|min|href|id|for|name|action|data-[\w-]+|hx-(?:get|post|vals|target|include|trigger))="([^"]*)"'
 )
-WORDS = {"data-confirm-yes", "data-about", "data-default", "data-title", "data-text", "data-said", "data-draft"}
+WORDS = {"data-confirm-yes", "data-about", "data-default", "data-title", "data-text", "data-said", "data-label"}
 
 
 @pytest.fixture
@@ -243,7 +243,8 @@ def test_what_machines_read_on_a_page_is_the_same_in_every_language(
     as_alice: Client, rich: Any, name: str
 ) -> None:
     url = reverse(name, args=[rich.pk])
-    english, german = page(as_alice, url), page(as_alice, url, **GERMAN)
+    token = re.compile(r"\b\w{64}\b")  # of forms, another in each answer
+    english, german = (token.sub("", page(as_alice, url, **headers)) for headers in ({}, GERMAN))
     assert english != german
 
     def values(html: str) -> list[tuple[str, str]]:
