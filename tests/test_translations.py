@@ -77,7 +77,8 @@ def test_no_sentence_is_put_together_before_it_is_looked_up() -> None:
     for app in messages.APPS:
         for path in (messages.ROOT / app).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                is_lookup = isinstance(node, ast.Call) and getattr(node.func, "id", "") in names and node.args
-                if is_lookup and isinstance(node.args[0], (ast.JoinedStr, ast.BinOp)):
+                if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in names:
+                    continue
+                if node.args and isinstance(node.args[0], (ast.JoinedStr, ast.BinOp)):
                     found.append(f"{path.relative_to(messages.ROOT)}:{node.lineno}")
     assert not found
