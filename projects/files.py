@@ -289,7 +289,7 @@ def _csv_error(error: csv.Error, line: int) -> TableError:
         return TableError(
             _(
                 'A quotation mark (") opened in line %(line)s is never closed. '
-                "Close it, or double it inside a cell." 
+                "Close it, or double it inside a cell."
             )
             % {"line": line}
         )

@@ -10,7 +10,7 @@ from django.core.validators import MaxLengthValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
 NAME_CHARS = 100
@@ -26,6 +26,11 @@ class Role(models.TextChoices):
     @property
     def rank(self) -> int:
         return list(Role).index(self)
+
+    @property
+    def word(self) -> str:
+        """Return the role as it reads inside a sentence; lower case is not enough in every language."""
+        return {"viewer": gettext("viewer"), "analyst": gettext("analyst"), "admin": gettext("admin")}[self.value]
 
 
 class ProjectState(models.TextChoices):
@@ -141,6 +146,10 @@ class Invitation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.project} as {self.role}"
+
+    @property
+    def role_word(self) -> str:
+        return Role(self.role).word
 
 
 class ApiKey(models.Model):

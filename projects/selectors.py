@@ -437,5 +437,7 @@ def shortcuts_of(user: AnyUser) -> str:
 
 def language_of(user: AnyUser) -> str:
     """Return the language the person chose; "" for one who never did."""
+    if not user.is_authenticated:
+        return ""
     kept = Preference.objects.filter(user_id=user.pk).values_list("language", flat=True).first()
     return kept if kept in dict(settings.LANGUAGES) else ""

@@ -66,11 +66,11 @@ def collect(domain: str, language: str = "de") -> Catalog:
     for path, message, context in found:
         text = message if isinstance(message, str) else message[0]
         flags = ["python-format"] if domain == "django" and "%(" in text else []
-        catalog.add(message, locations=[(path.relative_to(ROOT).as_posix(), None)], flags=flags, context=context)
+        catalog.add(message, locations=[(path.relative_to(ROOT).as_posix(), 0)], flags=flags, context=context)
     return catalog
 
 
-Found = Iterator[tuple[Path, "str | tuple[str, str]", "str | None"]]
+Found = Iterator[tuple[Path, "str | tuple[str, ...]", "str | None"]]
 
 
 def _python() -> Found:
@@ -129,7 +129,7 @@ def update(domain: str, language: str) -> Catalog:
     po.parent.mkdir(parents=True, exist_ok=True)
     catalog = read(po, language)
     for message in catalog.obsolete.values():  # a sentence that comes back has its translation at once
-        catalog[message.id] = message  # type: ignore[index]
+        catalog[message.id] = message
     catalog.update(collect(domain, language), no_fuzzy_matching=False, update_creation_date=False)
     catalog.revision_date = catalog.creation_date  # a date that changes with every run hides real changes
     po.write_bytes(_bytes(write_po, catalog, width=110, sort_output=True, include_lineno=False))
@@ -153,7 +153,7 @@ def problems(domain: str, language: str) -> list[str]:
     for message in collect(domain, language):
         if not message.id:
             continue
-        known = catalog.get(message.id, message.context)  # type: ignore[arg-type]
+        known = catalog.get(message.id, message.context)
         shown = message.id if isinstance(message.id, str) else message.id[0]
         where = ", ".join(sorted({file for file, _line in message.locations}))
         if known is None:

@@ -19,6 +19,7 @@ from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.db import connection
 from django.test import Client
+from django.utils import translation
 
 from finetune.encoders import forget_encoder
 from finetune.proposals import forget_models
@@ -113,6 +114,14 @@ def _own_data(settings: Any, tmp_path: Path) -> Iterator[None]:
 
 # --- people --------------------------------------------------------------------------------------
 PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(autouse=True)
+def _english() -> Iterator[None]:
+    """Begin in English and end there: a request leaves its language behind in its thread, which is the test's."""
+    translation.deactivate()
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture

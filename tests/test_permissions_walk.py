@@ -63,6 +63,7 @@ RULES: dict[str, Rule] = {
     "projects:list": Rule(SIGNED_IN),
     "projects:deleted": Rule(SIGNED_IN),
     "projects:work_waiting": Rule(SIGNED_IN),
+    "projects:language": Rule(ANYBODY, ANYBODY, body={"language": "en"}),
     "projects:shortcuts": Rule(None, SIGNED_IN, body={"on": "1"}),
     "projects:detail": Rule(VIEWER),
     "projects:numbers": Rule(VIEWER),

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -19,9 +20,11 @@ class ApplicationError(Exception):
     status = 422
     code = "invalid"
 
-    def __init__(self, message: str, *, status: int | None = None, code: str | None = None, **extra: Any) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(
+        self, message: str | Promise, *, status: int | None = None, code: str | None = None, **extra: Any
+    ) -> None:
+        super().__init__(str(message))
+        self.message = str(message)
         self.extra = extra
         if status is not None:
             self.status = status

@@ -46,7 +46,7 @@ def member_role_change(*, member: Member, role: str, user: Any) -> Change | None
         was,
         role,
         user,
-        _("%(name)s is now %(role)s") % {"name": _name(locked.user), "role": _word(role)},
+        _("%(name)s is now %(role)s") % {"name": _name(locked.user), "role": Role(role).word},
     )
 
 
@@ -116,9 +116,9 @@ def invitation_create(*, project: Project, role: str, email: str = "", user: Any
         kind=ChangeKind.MEMBER,
         user=user,
         summary=(
-            _("Invitation as %(role)s made for %(email)s") % {"role": _word(role), "email": email}
+            _("Invitation as %(role)s made for %(email)s") % {"role": Role(role).word, "email": email}
             if email
-            else _("Invitation as %(role)s made") % {"role": _word(role)}
+            else _("Invitation as %(role)s made") % {"role": Role(role).word}
         ),
         inverse={"act": "invite", "invitation": invitation.pk},
     )
@@ -137,7 +137,7 @@ def invitation_revoke(*, invitation: Invitation, user: Any) -> Change:
         project=invitation.project,
         kind=ChangeKind.MEMBER,
         user=user,
-        summary=_("Invitation as %(role)s taken back") % {"role": _word(invitation.role)},
+        summary=_("Invitation as %(role)s taken back") % {"role": Role(invitation.role).word},
         inverse={"act": "revoke", "invitation": invitation.pk},
     )
 
@@ -176,7 +176,7 @@ def invitation_accept(*, invitation: Invitation, user: Any) -> Change | None:
     if was and Role(was).rank >= Role(invitation.role).rank:
         return None
     Member.objects.update_or_create(project=project, user=user, defaults={"role": invitation.role})
-    summary = _("%(name)s joined as %(role)s") % {"name": _name(user), "role": _word(invitation.role)}
+    summary = _("%(name)s joined as %(role)s") % {"name": _name(user), "role": Role(invitation.role).word}
     return _record(project, user, was, invitation.role, user, summary)
 
 
@@ -237,8 +237,3 @@ def _lock(member: Member) -> Member:
 
 def _name(user: Any) -> str:
     return user.get_full_name() or user.get_username()
-
-
-def _word(role: str) -> str:
-    """Return the role as a word inside a sentence."""
-    return {Role.VIEWER: _("viewer"), Role.ANALYST: _("analyst"), Role.ADMIN: _("admin")}[Role(role)]

@@ -246,7 +246,7 @@ def test_sentiment_can_be_switched_on_while_nobody_reviewed(column, alice, price
 
 def test_sentiment_on_is_refused_with_reviewed_rows_and_says_what_to_do(column, alice, price):
     review(column, alice, 1, TopicChoice(price.pk))
-    with pytest.raises(ApplicationError, match=r"1 reviewed rows have Price.*Add a new topic with sentiment"):
+    with pytest.raises(ApplicationError, match=r"1 reviewed row has Price.*Add a new topic with sentiment"):
         topic_update(topic=price, user=alice, sentiment_enabled=True)
     price.refresh_from_db()
     assert not price.sentiment_enabled
@@ -270,7 +270,7 @@ def test_sentiment_off_drops_sentiments_and_undo_brings_them_back(column, alice,
 def test_undo_of_sentiment_off_is_refused_when_rows_were_reviewed_without(column, alice, friendliness):
     change = topic_update(topic=friendliness, user=alice, sentiment_enabled=False)
     review(column, alice, 1, TopicChoice(friendliness.pk))
-    with pytest.raises(ApplicationError, match="1 rows were reviewed with Friendliness since"):
+    with pytest.raises(ApplicationError, match="1 row was reviewed with Friendliness since"):
         change_undo(change=change, user=alice)
 
 
