@@ -470,8 +470,10 @@ def bare_import_again(site: Site, path: Path) -> float:
 def show(value: Any) -> str:
     if isinstance(value, dict) and "p50_ms" in value:
         cpu = f"   server CPU {value['cpu_ms']:>6} ms" if "cpu_ms" in value else ""
-        times = "   ".join(f"{name} {value[f'{name}_ms']:>7} ms" for name in ("min", "p50", "p95"))
+        times = "   ".join(f"{name} {value[name + '_ms']:>7} ms" for name in ("min", "p50", "p95"))
         return f"{times}{cpu}   (n = {value['n']})"
+    if isinstance(value, dict) and "plan" in value:
+        return f"{value['ms']:>7} ms {value['pages']:>8,} pages   {value['plan']}"
     if isinstance(value, dict):
         return ", ".join(f"{name} {number:g}" for name, number in value.items())
     return f"{value:,}" if isinstance(value, int) else str(value)

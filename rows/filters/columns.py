@@ -254,8 +254,10 @@ class ColumnCondition:
             return [found]
         if self.column.type == ColumnType.BOOLEAN:
             return [Q(number__in=[float(value) for value in values])]
-        if self.column.type == ColumnType.TEXT or any(len(value) > Cell.WORD_CHARS for value in values):
-            return []
+        if any(len(value) >= Cell.WORD_CHARS for value in values) or "contains" in op:
+            return []  # longer than what the index keeps of a cell, or in the middle of it
+        if self.column.type == ColumnType.TEXT:
+            return [Q(word=values[0].lower())]
         return [Q(word=value) for value in values] if op == "all" else [Q(word__in=values)]
 
     def _on_other_text(self) -> Q:

@@ -109,6 +109,7 @@ OTHER_COLUMNS = [
     ("note.op=not_contains&note.a=call", [2, 4, 5, 6, 7, 8]),
     ("note.op=equals&note.a=call", [1]),
     ("note.op=equals&note.a=öl", [7]),
+    ("note.op=equals&note.a=ö", []),
     ("note.op=empty", [2, 4, 5, 6, 8]),
     ("region.is=North", [1, 3]),
     ("region.is=North&region.is=East", [1, 3, 4]),
