@@ -16,7 +16,8 @@ from tests.conftest import PASSWORD, add_rows
 ENGLISH = [
     "Sign in", "Sign out", "Password", "User name", "Forgot", "Projects", "Import a table", "Import a file",
     "Search", "Filter by", "Sort", "Topics", "Results", "Statistics", "AI score", "AI updates", "Reviews until",
-    "rows", "Reviewed", "Not reviewed", "Row ", "Select", "Focus mode", "Close", "Cancel", "Save", "Overview", "History",
+    "rows", "Reviewed", "Not reviewed", "Row ", "Select", "Focus mode", "Close", "Cancel", "Save", "Overview",
+    "History",
     "Members", "Settings", "Keyboard shortcuts", "Theme", "Language", "changed", "ago", "Undo", "Mark as", "Show",
 ]  # fmt: skip
 # What people typed: names of projects, columns and topics, texts; and the name of the other language.

@@ -212,7 +212,8 @@ MACHINE = re.compile(
     r'\s(x|y|x1|x2|y1|y2|cx|cy|r|width|height|points|viewBox|d|value|max|min|href|id|for|name|action|data-[\w-]+|hx-(?:get|post|vals|target|include|trigger))="([^"]*)"'
 )
 WORDS = {
-    "data-confirm-yes", "data-about", "data-default", "data-title", "data-text", "data-said", "data-label", "data-queue"
+    "data-confirm-yes", "data-about", "data-default", "data-title", "data-text", "data-said", "data-label",
+    "data-queue",
 }  # fmt: skip
 
 
