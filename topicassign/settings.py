@@ -221,7 +221,7 @@ CONTENT_SECURITY_POLICY = {
 
 # --- language and time ----------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
-# Each in its own words, as the switch shows them. A language needs a complete catalogue: see docs/front-end.md.
+# A language needs a complete catalogue: see docs/front-end.md.
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]
 LANGUAGE_COOKIE_AGE = 60 * 60 * 24 * 365
 LANGUAGE_COOKIE_HTTPONLY = True

@@ -3,8 +3,7 @@
 // The number of all rows comes after the rows are drawn: <span data-n-rows="958"> anywhere in the pane.
 // Each row also gets aria-posinset and aria-setsize, which a feed owes to screen readers.
 
-const GROUPS = /\B(?=(\d{3})+$)/g;
-const grouped = (n) => String(n).replace(GROUPS, "\u202f");
+import { number } from "./texts.js";
 
 export class FeedRange {
   constructor(feed, list) {
@@ -80,9 +79,9 @@ export class FeedRange {
     const from = this.place((root?.top ?? 0) + 2) + 1;
     const to = this.place((root?.bottom ?? innerHeight - foot) - 2) + 1;
     const total = this.total;
-    this.foot.querySelector("[data-from]").textContent = grouped(from);
-    this.foot.querySelector("[data-to]").textContent = grouped(total > 0 ? Math.min(to, total) : to);
-    this.foot.querySelector("[data-total]").textContent = total < 0 ? "…" : grouped(total);
+    this.foot.querySelector("[data-from]").textContent = number(from);
+    this.foot.querySelector("[data-to]").textContent = number(total > 0 ? Math.min(to, total) : to);
+    this.foot.querySelector("[data-total]").textContent = total < 0 ? "…" : number(total);
     this.foot.hidden = false;
   }
 }

@@ -131,6 +131,8 @@ def test_the_assignment_view_is_german_with_german_numbers(german: Any, column: 
 def test_scripts_speak_german_too(german: Any, column: Column, column_url: Any) -> None:
     page = german.open(column_url(column))
     german.expect_problem("ERR_INTERNET_DISCONNECTED", "htmx:sendError", "htmx:afterRequest")
+    expect(page.get_by_role("tabpanel")).not_to_be_empty()
+    page.wait_for_load_state("networkidle")
     page.context.set_offline(True)
     page.locator("article.row").first.get_by_role("button", name="Hervorheben").click()
     expect(page.locator("#banner")).to_contain_text("Keine Verbindung zum Server")
@@ -142,3 +144,7 @@ def test_focus_mode_is_german(german: Any, column: Column, column_url: Any) -> N
     expect(page.get_by_role("button", name="Bestätigen")).to_be_visible()
     assert_german(page)
     german.assert_accessible()
+    page.set_viewport_size({"width": 360, "height": 740})
+    cut_off = """buttons => buttons.filter((one) => one.offsetParent && one.scrollWidth > one.clientWidth + 1)
+        .map((one) => one.textContent.trim())"""
+    assert page.locator("#card button").evaluate_all(cut_off) == [], "German words are longer"

@@ -213,7 +213,7 @@ MACHINE = re.compile(
 )
 WORDS = {
     "data-confirm-yes", "data-about", "data-default", "data-title", "data-text", "data-said", "data-label",
-    "data-queue"
+    "data-queue", "data-one", "data-many", "data-all", "data-most", "data-none", "data-select-all", "data-with-text",
 }  # fmt: skip
 
 
