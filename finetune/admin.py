@@ -2,7 +2,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from finetune.models import Embedding, ModelVersion, TopicScore, Tuning
+from finetune.models import Embedding, MeaningSearch, ModelVersion, TopicScore, Tuning
 from topicassign.admin_tools import ReadOnlyAdmin
 
 
@@ -52,3 +52,14 @@ class TuningAdmin(ReadOnlyAdmin):
     search_fields = ["column__name", "column__project__name", "key"]
     list_select_related = ["column"]
     exclude = ["digests", "parts"]
+
+
+@admin.register(MeaningSearch)
+class MeaningSearchAdmin(ReadOnlyAdmin):
+    """A cache: whatever is deleted here is searched again when it is needed."""
+
+    list_display = ["id", "column", "n_texts", "encoder", "created_at"]
+    search_fields = ["column__name", "column__project__name"]
+    list_select_related = ["column"]
+    exclude = ["digest", "found"]
+    may_delete = True

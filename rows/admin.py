@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from rows.models import Assignment, Row, Upload, Verbatim
+from rows.models import Assignment, Cell, IndexedColumn, Row, SavedFilter, SearchText, Upload, Verbatim
 from topicassign.admin_tools import ReadOnlyAdmin
 
 
@@ -64,3 +64,37 @@ class UploadAdmin(ReadOnlyAdmin):
     search_fields = ["file_name", "user__username", "project__name"]
     list_select_related = ["user", "project"]
     exclude = ["path", "facts", "plan"]  # hold samples of the texts
+
+
+@admin.register(Cell)
+class CellAdmin(FoundByNumber):
+    """Part of the index of a large table: made from the rows, never by hand."""
+
+    list_display = ["id", "column_id", "row_number", "number", "word"]
+    project_path = "column__project"
+
+
+@admin.register(SearchText)
+class SearchTextAdmin(FoundByNumber):
+    list_display = ["verbatim_id", "column_id"]
+    ordering = ["-verbatim"]
+    search_fields = ["verbatim"]
+    project_path = "column__project"
+
+
+@admin.register(IndexedColumn)
+class IndexedColumnAdmin(ReadOnlyAdmin):
+    """Deleting one takes its index out of use; a worker makes it again at its next start."""
+
+    list_display = ["column", "built_at"]
+    search_fields = ["column__name", "column__project__name"]
+    list_select_related = ["column"]
+    may_delete = True
+
+
+@admin.register(SavedFilter)
+class SavedFilterAdmin(ReadOnlyAdmin):
+    list_display = ["name", "owner", "column", "is_shared", "modified_at", "deleted_at"]
+    list_filter = ["is_shared"]
+    search_fields = ["name", "owner__username", "column__project__name"]
+    list_select_related = ["owner", "column"]

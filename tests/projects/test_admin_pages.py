@@ -7,11 +7,11 @@ from django.contrib import admin
 from django.urls import reverse
 from django.utils import timezone
 
-from finetune.models import Embedding, ModelVersion, TopicScore, Tuning, TuningState
+from finetune.models import Embedding, MeaningSearch, ModelVersion, TopicScore, Tuning, TuningState
 from projects.models import ApiKey, Change, Column, Invitation, Job, JobKind, JobState, Member, Project
 from projects.services.members import invitation_create
 from projects.services.projects import project_delete, project_update
-from rows.models import Assignment, Row, Upload, Verbatim
+from rows.models import Assignment, Cell, IndexedColumn, Row, SavedFilter, SearchText, Upload, Verbatim
 from topics.models import Category, Topic
 
 OURS = [
@@ -41,6 +41,11 @@ def one_of_each(project, column, alice, assign):
         column=column, key="0" * 32, state=TuningState.IN_USE, encoder="fake", n_reviewed=20, n_features=4,
         digests=b"", parts=b"",
     )  # fmt: skip
+    Cell.objects.create(column=column, row_number=1, number=3)
+    SearchText.objects.create(verbatim=column.verbatims.first(), column=column, text="late")
+    IndexedColumn.objects.create(column=column)
+    SavedFilter.objects.create(column=column, owner=alice, name="Late", query="q=late")
+    MeaningSearch.objects.create(column=column, digest=b"0" * 16, text="late")
 
 
 def address(model, page: str, *args: object) -> str:
@@ -91,6 +96,9 @@ def test_nothing_is_added_by_hand(as_root, one_of_each, model):
         Job,
         Upload,
         Invitation,
+        Cell,
+        SearchText,
+        SavedFilter,
     ],
     ids=lambda model: model.__name__,
 )
