@@ -56,6 +56,9 @@ class TuningAdmin(ReadOnlyAdmin):
 
 @admin.register(MeaningSearch)
 class MeaningSearchAdmin(ReadOnlyAdmin):
+    """A cache: whatever is deleted here is searched again when it is needed."""
+
+    may_delete = True
     list_display = ["column", "text", "n_texts", "encoder", "created_at"]
     list_select_related = ["column"]
     exclude = ["digest", "found"]

@@ -115,7 +115,10 @@ class SavedFilterAdmin(ReadOnlyAdmin):
 
 @admin.register(IndexedColumn)
 class IndexedColumnAdmin(ReadOnlyAdmin):
+    """Deleting one takes its index out of use; a worker makes it again at its next start."""
+
     list_display = ["column", "built_at"]
+    may_delete = True
     list_select_related = ["column"]
 
 

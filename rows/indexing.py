@@ -65,8 +65,9 @@ def index_missing() -> None:
     if _looked_for_missing:
         return
     _looked_for_missing = True
-    indexed = IndexedColumn.objects.values("column__project")
-    for project in Project.objects.filter(state=ProjectState.READY, deleted_at=None).exclude(pk__in=indexed):
+    lacking = Column.objects.exclude(pk__in=IndexedColumn.objects.values("column"))
+    texts = lacking.filter(type=ColumnType.TEXT_TO_ANALYZE).values("project")
+    for project in Project.objects.filter(state=ProjectState.READY, deleted_at=None, pk__in=texts):
         index_start(project=project)
 
 

@@ -350,6 +350,10 @@ class RowFilter:
                 query.appendlist(name, value)
         return query.urlencode()
 
+    def understood(self) -> str:
+        """Return the query string of what can be used: for what is kept, like an export or a saved filter."""
+        return self.query_string(without={pair for one in self.lost for pair in one.pairs})
+
     def chips(self) -> list[dict[str, Any]]:
         """Return one description per condition: text and the query string without it."""
         chips: list[dict[str, Any]] = []

@@ -36,8 +36,7 @@ def export_start(*, column: Column, user: Any, options: ExportOptions) -> Job:
         raise ApplicationError(_("You have several exports on their way. Wait for one to finish, or cancel it."))
     # What is stored is the filter as understood: it must mean the same when the job runs.
     row_filter = RowFilter.from_query(options.query, column)
-    not_understood = [pair for one in row_filter.lost for pair in one.pairs]
-    stored = {**options.as_json(), "query": row_filter.query_string(without=not_understood)}
+    stored = {**options.as_json(), "query": row_filter.understood()}
     return job_enqueue(
         kind=JobKind.EXPORT, project=column.project, column=column, user=user, payload={"options": stored}
     )

@@ -57,7 +57,8 @@ def may_share(column: Column) -> bool:
 def saved_filter_create(*, column: Column, user: Any, name: str, query: str, is_shared: bool) -> SavedFilter:
     """Keep a filter under a name. Raises ApplicationError for a name that is empty, too long or taken."""
     row_filter = RowFilter.from_query(query, column)
-    if not row_filter.query_string():
+    query = row_filter.understood()
+    if not query:
         raise ApplicationError(_("There is nothing to save: no filter is set."), status=422)
     if SavedFilter.objects.filter(column=column, owner=user, deleted_at=None).count() >= MAX_PER_PERSON:
         raise ApplicationError(
@@ -65,9 +66,7 @@ def saved_filter_create(*, column: Column, user: Any, name: str, query: str, is_
             % {"n": MAX_PER_PERSON},
             status=422,
         )
-    saved = SavedFilter(
-        column=column, owner=user, name=_clean(name), query=row_filter.query_string(), is_shared=is_shared
-    )
+    saved = SavedFilter(column=column, owner=user, name=_clean(name), query=query, is_shared=is_shared)
     return _save(saved, column=column, force_insert=True)
 
 

@@ -190,8 +190,8 @@ def _list_context(request: HttpRequest, column: Column, query: str) -> dict[str,
         )
     return {
         "column": column,
-        "query": row_filter.query_string(),
-        "chips": row_filter.chips(),
+        "query": row_filter.understood(),
+        "chips": [chip for chip in row_filter.chips() if not chip["is_lost"]],
         "entries": entries,
         "may_share": saved_filters.may_share(column),
     }
