@@ -234,7 +234,7 @@ def explain(column: int, queries: dict[str, str]) -> dict[str, Any]:
         after = query.partition("after=")[2].partition("&")[0]
         with CaptureQueriesContext(connection) as seen:
             page_ids(row_filter=RowFilter.from_query(query, one), after=after, limit=50)
-        statements = [entry["sql"] for entry in seen if "rows_verbatim" in entry["sql"]]
+        statements = [entry["sql"] for entry in seen if 'FROM "rows_' in entry["sql"]]
         total, scans, hits = 0.0, [], 0
         for statement in statements:
             with connection.cursor() as cursor:

@@ -117,7 +117,7 @@ def _chunk_write(project: Project, columns: list[Column], after: int, upto: int)
         )
         _cells_write(column, [(number, float(len(text)), None) for _pk, number, text in texts])
         if connection.vendor == "postgresql":
-            lines = (f"{pk}\t{column.pk}\t{copy_escaped(text)}\n" for pk, _number, text in texts)
+            lines = (f"{pk}\t{column.pk}\t{copy_escaped(text.lower())}\n" for pk, _number, text in texts)
             _copy("rows_searchtext (verbatim_id, column_id, text)", lines)
 
 

@@ -16,6 +16,15 @@ from datetime import date, timedelta
 from typing import Any
 
 from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Length
+from django.db.models.lookups import (
+    Exact,
+    GreaterThan,
+    GreaterThanOrEqual,
+    IsNull,
+    LessThan,
+    LessThanOrEqual,
+)
 from django.http import QueryDict
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -24,6 +33,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from projects.models import Column, ColumnType
 from rows.filters.expressions import CellBlank, CellIs, CellNumber, CellText, Holds
+from rows.filters.standard import named_if_few
 from rows.models import Cell, Verbatim
 from rows.text import storable
 
@@ -201,11 +211,14 @@ class ColumnCondition:
         each = self._on_index() if is_indexed else []
         if not each:
             return self._on_values()
+        cells = Cell.objects.filter(column=self.column)
+        if self.op in ("ne", "none"):
+            return ~Q(Exists(cells.filter(each[0], row_number=OuterRef("row_number"))))
         found = Q()
         for one in each:
-            rows = Cell.objects.filter(one, column=self.column)
-            found &= Q(row_number__in=rows.values("row_number"))
-        return ~found if self.op in ("ne", "none") else found
+            found &= named_if_few("row_number", cells.filter(one).values_list("row_number", flat=True))
+        # The index keeps the beginning of a long cell: what it found may only be possible.
+        return found & self._on_values() if self.op == "contains" else found
 
     def days(self) -> tuple[date | None, date | None]:
         """Return first and last day of a condition on dates."""
@@ -254,8 +267,10 @@ class ColumnCondition:
             return [found]
         if self.column.type == ColumnType.BOOLEAN:
             return [Q(number__in=[float(value) for value in values])]
-        if any(len(value) >= Cell.WORD_CHARS for value in values) or "contains" in op:
-            return []  # longer than what the index keeps of a cell, or in the middle of it
+        if op == "contains":
+            return [Q(word__contains=values[0].lower()) | Q(Exact(Length("word"), Cell.WORD_CHARS))]
+        if op == "not_contains" or any(len(value) >= Cell.WORD_CHARS for value in values):
+            return []  # looks at nearly all cells, or at more than the index keeps of one
         if self.column.type == ColumnType.TEXT:
             return [Q(word=values[0].lower())]
         return [Q(word=value) for value in values] if op == "all" else [Q(word__in=values)]
@@ -280,15 +295,6 @@ def _bounds(name: str, op: str, values: Sequence[float | None]) -> Q:
 
 
 def _number_condition(cell: CellNumber, op: str, values: Sequence[float | None]) -> Q:
-    from django.db.models.lookups import (
-        Exact,
-        GreaterThan,
-        GreaterThanOrEqual,
-        IsNull,
-        LessThan,
-        LessThanOrEqual,
-    )
-
     if op == "between":
         low, high = values
         found = Q(GreaterThanOrEqual(cell, low)) if low is not None else Q()
@@ -301,8 +307,6 @@ def _number_condition(cell: CellNumber, op: str, values: Sequence[float | None])
 
 def _day_condition(cell: CellText, first: date | None, last: date | None) -> Q:
     """Moments are ISO text, so days compare as text; the day counts as it was written."""
-    from django.db.models.lookups import GreaterThanOrEqual, LessThan
-
     found = Q()
     if first:
         found &= Q(GreaterThanOrEqual(cell, first.isoformat()))

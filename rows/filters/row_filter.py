@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Q, QuerySet
 from django.http import QueryDict
@@ -23,28 +22,15 @@ from django.utils.translation import gettext as _
 from projects.models import Column
 from rows import hooks
 from rows.filters import standard
-from rows.filters.columns import (
-    PARTS,
-    ColumnCondition,
-    column_ids,
-    day_text,
-    is_waiting,
-    parse_day,
-    parse_rolling,
-    range_text,
-    rolling_start,
-    rolling_text,
-)
-from rows.filters.sorting import SIMILARITY, SORTS, Sort, sort_find
-from rows.filters.standard import FLAGS, Lost
-from rows.models import AssignmentSource, Verbatim, indexed_columns
-from rows.text import storable
+from rows.filters.columns import ColumnCondition, day_text, range_text, rolling_start, rolling_text
+from rows.filters.reading import read_into
+from rows.filters.sorting import SORTS, Sort
+from rows.filters.standard import Lost
+from rows.models import Verbatim, indexed_columns
 from topicassign.errors import ApplicationError
 from topics.models import Category, Topic
 
 Pair = tuple[str, str]
-QUERY_CHARS = 500
-MAX_ROW = 2_000_000_000
 
 
 @dataclass
@@ -81,135 +67,9 @@ class RowFilter:
     @classmethod
     def from_query(cls, query: QueryDict | str, column: Column, *, grouped_default: bool = True) -> RowFilter:
         """Read a query string. What it cannot use ends up in `lost`, with a reason."""
-        data = QueryDict(query) if isinstance(query, str) else query
         found = cls(column=column, grouped_default=grouped_default)
-        for name in ("q", "meaning"):
-            setattr(found, name, storable(data.get(name, "")).strip()[:QUERY_CHARS])
-        for name in FLAGS:
-            if value := data.get(name, ""):
-                if value in standard.YES_NO:
-                    setattr(found, name, standard.YES_NO[value])
-                else:
-                    found._lose(name, value, _("Unknown filter"))
-        found._read_topics(data)
-        found.sentiments = standard.read_sentiments(data.getlist("sentiment"))
-        found.topic_sentiments = standard.read_sentiments(data.getlist("topic_sentiment"))
-        known = set(AssignmentSource.values)
-        found.sources = [value for value in dict.fromkeys(data.getlist("source")) if value in known]
-        found.certainty = found._read_range(data, "certainty", 100)
-        found.row_numbers = found._read_range(data, "row", MAX_ROW)
-        codes = [value for value in dict.fromkeys(data.getlist("language")) if value]
-        found.languages = [code for code in codes if len(code) <= 8 and code.isascii() and code.isalpha()]
-        found.reviewed_on = found._read_days(data, "reviewed")
-        found.added_on = found._read_days(data, "added")
-        found._read_reviewers(data)
-        found._read_columns(data)
-        found.grouped = standard.YES_NO.get(data.get("grouped", ""), grouped_default)
+        read_into(found, QueryDict(query) if isinstance(query, str) else query)
         return found
-
-    # --- reading ----------------------------------------------------------------------------------
-    def _lose(self, name: str, value: str, text: str) -> None:
-        value = storable(value)[:80]
-        self.lost.append(Lost(((name, value),), f"{text}: {value[:40]}"))
-
-    def _read_topics(self, data: QueryDict) -> None:
-        wanted = [value for value in data.getlist("topic") if value]
-        if wanted:
-            ids = standard.read_ids(wanted)
-            there = {
-                topic.pk: topic
-                for topic in Topic.objects.filter(pk__in=ids, column=self.column).select_related("category")
-            }
-            self.topics = [there[pk] for pk in ids if pk in there and there[pk].deleted_at is None]
-            for value in dict.fromkeys(wanted):
-                topic = (
-                    there.get(int(value)) if value.isascii() and value.isdecimal() and len(value) < 19 else None
-                )
-                if topic is None:
-                    self._lose("topic", value, _("Unknown topic"))
-                elif topic.deleted_at is not None:
-                    text = _("Deleted topic: %(label)s") % {"label": topic.label}
-                    self.lost.append(Lost((("topic", value),), text))
-        mode = data.get("topic_mode", "any")
-        self.topics_mode = mode if mode in {"any", "all", "none"} else "any"
-        wanted = [value for value in data.getlist("category") if value]
-        if wanted:
-            ids = standard.read_ids(wanted)
-            found = {one.pk: one for one in Category.objects.filter(pk__in=ids, column=self.column)}
-            self.categories = [found[pk] for pk in ids if pk in found and found[pk].deleted_at is None]
-            for value in dict.fromkeys(wanted):
-                if value not in {str(one.pk) for one in self.categories}:
-                    self._lose("category", value, _("Deleted or unknown category"))
-
-    def _read_range(self, data: QueryDict, name: str, high: int) -> tuple[int | None, int | None]:
-        ends: list[int | None] = []
-        for end in ("min", "max"):
-            text = data.get(f"{name}_{end}", "")
-            ends.append(standard.read_whole(text, low=0, high=high))
-            if text.strip() and ends[-1] is None:
-                self._lose(f"{name}_{end}", text, _("Not a whole number"))
-        return ends[0], ends[1]
-
-    def _read_days(self, data: QueryDict, name: str) -> tuple[Any, ...]:
-        n, unit = data.get(f"{name}_last", ""), data.get(f"{name}_unit", "days")
-        if n:
-            if rolling := parse_rolling(n, unit):
-                return ("last", *rolling)
-            self._lose(f"{name}_last", n, _("Not a number of days, weeks or months"))
-        ends = []
-        for end in ("from", "to"):
-            text = data.get(f"{name}_{end}", "")
-            ends.append(parse_day(text))
-            if text.strip() and ends[-1] is None:
-                self._lose(f"{name}_{end}", text, _("Not a date"))
-        return tuple(ends) if any(ends) else ()
-
-    def _read_reviewers(self, data: QueryDict) -> None:
-        wanted = [value for value in data.getlist("reviewed_by") if value]
-        if not wanted:
-            return
-        ids = standard.read_ids(wanted)
-        # Only people of this column: else anybody could ask whether an id exists, and what it is called.
-        seen = Verbatim.objects.filter(column=self.column, is_reviewed=True, reviewed_by__in=ids)
-        known = set(seen.order_by().values_list("reviewed_by", flat=True).distinct())
-        project = self.column.project
-        known |= {project.owner_id} & set(ids)
-        known |= set(project.members.filter(user__in=ids).values_list("user", flat=True))
-        people = {user.pk: user for user in get_user_model().objects.filter(pk__in=known)}
-        self.reviewers = [people[pk] for pk in ids if pk in people]
-        for value in dict.fromkeys(wanted):
-            if value not in {str(user.pk) for user in self.reviewers}:
-                self._lose("reviewed_by", value, _("Unknown person"))
-
-    def _read_columns(self, data: QueryDict) -> None:
-        key = data.get("sort", "")
-        ids = column_ids(data)[:100]
-        sort_ids = standard.read_ids([key.lstrip("-").removeprefix("c")])
-        there: dict[int, Column] = {}
-        if ids or sort_ids:
-            others = self.column.project.columns.exclude(pk=self.column.pk)
-            there = {other.pk: other for other in others.filter(pk__in=[*ids, *sort_ids])}
-        for pk in ids:
-            condition = ColumnCondition.from_query(data, there[pk]) if pk in there else None
-            if condition is not None:
-                self.columns.append(condition)
-                continue
-            names = [f"c{pk}.{part}" for part in PARTS]
-            pairs = tuple(
-                (name, storable(value)[:80]) for name in names for value in data.getlist(name)[:20] if value
-            )
-            if pk not in there:
-                self.lost.append(Lost(pairs, _("A column that is no longer there")))
-            elif not is_waiting(data, pk):
-                text = _("%(column)s: not understood, left out") % {"column": there[pk].name}
-                self.lost.append(Lost(pairs, text))
-        if not key or key == SIMILARITY.key:
-            self.sort = SIMILARITY if self.meaning else SORTS["number"]
-        else:
-            sort = sort_find(key, there)
-            if sort is None:
-                self._lose("sort", key, _("Unknown order"))
-            self.sort = sort or SORTS["number"]
 
     # --- telling ----------------------------------------------------------------------------------
     @property
@@ -415,8 +275,9 @@ class RowFilter:
         for _text, _pairs, own in self._parts():
             if own is not None:
                 condition &= own
-        return query.filter(condition & self._combined())
+        return query.filter(condition & self._combined)
 
+    @cached_property
     def _combined(self) -> Q:
         found = standard.topic_condition(
             self.column,

@@ -25,6 +25,7 @@ from topics.models import Topic
 YES_NO = {"yes": True, "no": False}
 SENTIMENTS = {"positive": 1, "neutral": 0, "negative": -1, "1": 1, "0": 0, "-1": -1}
 FLAGS = ("reviewed", "highlighted", "empty", "duplicates", "has_topics")
+MAX_NAMED = 5_000  # rows that are named one by one
 MAX_VALUES = 1_000  # of one kind: more is no filter a person made
 
 
@@ -91,17 +92,32 @@ def moments(name: str, first: date | None, last: date | None) -> Q:
     return found
 
 
+def named_if_few(field: str, values: QuerySet[Any, Any]) -> Q:
+    """Return the condition that a field is among the values a query finds.
+
+    How many rows fulfil a condition the planner can only guess, and a wrong guess costs seconds at a million
+    rows. Few: they are looked up here and named, and the planner knows. Many: the rows are read in their order,
+    and the first fifty are soon found.
+    """
+    values = values.order_by()
+    few = list(values[: MAX_NAMED + 1])
+    return Q(**{f"{field}__in": few if len(few) <= MAX_NAMED else values})
+
+
 def text_condition(query: str, column: Column, *, is_indexed: bool) -> Q:
     """Return the condition that texts hold all words and phrases of a search, and none of those with a minus."""
+    terms = search_terms(query)
+    if is_indexed and terms and connection.vendor == "postgresql":
+        # All terms in one place, so that the rarest leads and the others are looked at in what it found.
+        texts = SearchText.objects.filter(column=column)
+        for term, wanted in terms:
+            held = Q(text__contains=term.lower())
+            texts = texts.filter(held if wanted else ~held)
+        return named_if_few("pk", texts.values_list("verbatim", flat=True))
     found = Q()
-    for term, wanted in search_terms(query):
-        # On SQLite there are no trigrams; words of one or two letters have none.
-        if is_indexed and wanted and len(term) > 2 and connection.vendor == "postgresql":
-            rows = SearchText.objects.filter(Holds("text", term), column=column)
-            found &= Q(pk__in=rows.values("verbatim"))
-        else:
-            held = Q(Holds("text", term))
-            found &= held if wanted else ~held
+    for term, wanted in terms:
+        held = Q(Holds("text", term))
+        found &= held if wanted else ~held
     return found
 
 
@@ -142,22 +158,28 @@ def topic_condition(
         else:  # few: found by their own index, not by looking at every row
             ids = Topic.objects.filter(column=column, deleted_at=None).values_list("pk", flat=True)
             few = Assignment.objects.filter(~Q(source=AssignmentSource.AI), topic__in=list(ids))
-            found &= Q(pk__in=few.filter(source__in=sources).values("verbatim"))
+            found &= named_if_few("pk", few.filter(source__in=sources).values_list("verbatim", flat=True))
 
     def having(**which: Any) -> QuerySet[Assignment]:
         query = Assignment.objects.filter(**which)
         return query.filter(sentiment__in=sentiments) if sentiments else query
 
+    def on_any(ids: Sequence[int]) -> Q:
+        return named_if_few("pk", having(topic__in=ids).values_list("verbatim", flat=True))
+
     if categories:
         own_topics = Topic.objects.filter(column=column, category__in=categories, deleted_at=None)
-        found &= Q(pk__in=having(topic__in=list(own_topics.values_list("pk", flat=True))).values("verbatim"))
+        found &= on_any(list(own_topics.values_list("pk", flat=True)))
     if not topics:
         if sentiments and not categories:
             found &= Q(Exists(own().filter(sentiment__in=sentiments)))
         return found
+    if mode == "none":  # not "not in": PostgreSQL would make a list of all of them first
+        return found & ~Q(Exists(having(topic__in=topics).filter(verbatim=OuterRef("pk"))))
     if mode == "all":
-        for topic in topics:
-            found &= Q(pk__in=having(topic=topic).values("verbatim"))
-        return found
-    any_of = Q(pk__in=having(topic__in=list(topics)).values("verbatim"))
-    return found & (~any_of if mode == "none" else any_of)
+        first, *others = topics
+        both = having(topic=first)
+        for topic in others:
+            both = both.filter(verbatim__in=having(topic=topic).order_by().values("verbatim"))
+        return found & named_if_few("pk", both.values_list("verbatim", flat=True))
+    return found & on_any(topics)
