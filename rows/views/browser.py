@@ -167,6 +167,10 @@ def count(request: HttpRequest, column_id: int) -> HttpResponse:
     column = get_column_for_read(request.user, column_id)
     row_filter = RowFilter.from_query(request.GET, column)
 
+    answer = row_filter.meaning_answer
+    if answer is not None and answer.state != "ready":
+        return HttpResponse("…" if row_filter.is_working else "")  # nobody knows yet how many
+
     def counted() -> int:
         query = row_filter.apply()
         return query.filter(is_reviewed=True).count() if row_filter.sort.key == "recent" else query.count()
