@@ -29,6 +29,7 @@ class BulkForm extends HTMLElement {
       event.preventDefault();
       announce(why.textContent);
     });
+    if (this.querySelector("[data-lines] [data-topic]")) this.later(); // chosen while this module was on its way
   }
 
   disconnectedCallback() {

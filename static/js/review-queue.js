@@ -19,6 +19,7 @@ import { gettext, ngettext } from "./texts.js";
 
 const STORE = `review-queue:${meta("user-id")}`;
 const RETRY_S = [2, 4, 8, 15, 30];
+const PATIENCE = 3; // times that one review of focus mode may hold up the next ones
 let attempts = 0;
 let timer = 0;
 let sending = false;
@@ -223,6 +224,8 @@ export async function flush() {
         broken.add(entry.id);
         change(entry.id, { tries: (entry.tries ?? 0) + 1, reference });
         state = "later";
+        // A server that is away answers like this, too: what focus mode has not sent yet can still be taken back.
+        if (entry.twice && (entry.tries ?? 0) < PATIENCE) break;
         continue;
       }
       if (outcome === "later" || outcome === "signed-out") {
