@@ -154,45 +154,12 @@ def count(request: HttpRequest, column_id: int) -> HttpResponse:
     column = get_column_for_read(request.user, column_id)
     row_filter = read_filter(request, column)
 
-<<<<<<< HEAD
-    numbers = row_numbers(column=column, row_filter=row_filter)
-    context = {**numbers, "grouped": row_filter.is_grouped, "is_active": row_filter.is_active}
-    return render(request, "rows/_count.html", context)
-=======
     answer = row_filter.meaning_answer
     if answer is not None and answer.state != "ready":
         return HttpResponse("…" if row_filter.is_working else "")  # nobody knows yet how many
-
-    def counted() -> int:
-        query = row_filter.apply()
-        return query.filter(is_reviewed=True).count() if row_filter.sort.key == "recent" else query.count()
-
-    name = f"count:{row_filter.is_grouped}:{row_filter.sort.key == 'recent'}:{row_filter.cache_name()}"
-    return render(
-        request,
-        "rows/_count.html",
-        {
-            "n_rows": cached_by_revision(column, name, counted),
-            "grouped": row_filter.is_grouped,
-            "is_active": row_filter.is_active,
-        },
-    )
-
-
-@require_POST
-def view_options(request: HttpRequest, column_id: int) -> HttpResponse:
-    """Remember which other columns this person wants to see under each text."""
-    column = get_column_for_read(request.user, column_id)
-    known = set(column.project.columns.exclude(pk=column.pk).values_list("pk", flat=True))
-    ids = [int(value) for value in request.POST.getlist("shown") if value.isdecimal() and len(value) < 19]
-    ids = [pk for pk in dict.fromkeys(ids) if pk in known]
-    if len(ids) > SHOWN_COLUMNS:
-        raise ApplicationError(f"Show at most {SHOWN_COLUMNS} other columns under a text.")
-    request.session[_shown_key(column)] = ids
-    response = HttpResponse(status=204)
-    response["HX-Trigger"] = '{"rows-changed": {"target": "body"}}'
-    return response
->>>>>>> filters
+    numbers = row_numbers(column=column, row_filter=row_filter)
+    context = {**numbers, "grouped": row_filter.is_grouped, "is_active": row_filter.is_active}
+    return render(request, "rows/_count.html", context)
 
 
 @require_safe
