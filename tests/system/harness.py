@@ -359,7 +359,9 @@ class Browser:
 
     def sign_in(self, username: str, password: str) -> Answer:
         login = self.get("/")
-        return self.post(login.url, {"username": username, "password": password, **hidden_fields(login.text)})
+        forms = re.findall(r"<form.*?</form>", login.text, re.DOTALL)  # another one changes the language
+        hidden = next(hidden_fields(form) for form in forms if 'name="password"' in form)
+        return self.post(login.url, {"username": username, "password": password, **hidden})
 
     def _open(self, request: urllib.request.Request) -> Answer:
         try:

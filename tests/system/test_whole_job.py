@@ -65,7 +65,7 @@ def updates_over(browser: Browser, column: int, *, version: int, seconds: float 
 
     def look() -> str | None:
         strip = browser.get(f"/columns/{column}/ai/").text
-        seen = re.search(r'data-version="(\d+)"', strip) or re.search(r"seen=(\d+)\.", strip)
+        seen = re.search(r'data-version="(\d+)"', strip) or re.search(r"seen=[^.]*\.[^.]*\.(\d+)\.", strip)
         return strip if seen and int(seen[1]) >= version and "<progress" not in strip else None
 
     found: str = wait_until(look, seconds=seconds, what=f"version {version} of the AI", pause_s=0.3)
