@@ -8,9 +8,8 @@ import { announce } from "./page.js";
 
 const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
 
-document.addEventListener("input", (event) => {
-  const field = event.target.closest?.("[data-narrow]");
-  const list = field && document.querySelector(field.dataset.narrow);
+function narrow(field) {
+  const list = document.querySelector(field.dataset.narrow);
   if (!list) return;
   const words = plain(field.value).split(/\s+/u).filter(Boolean);
   let shown = 0;
@@ -23,7 +22,13 @@ document.addEventListener("input", (event) => {
   const none = document.querySelector(`[data-narrow-none="${field.dataset.narrow}"]`);
   if (none) none.hidden = shown > 0;
   announce(shown ? String(shown) : (none?.textContent ?? ""));
+}
+
+document.addEventListener("input", (event) => {
+  if (event.target.matches?.("[data-narrow]")) narrow(event.target);
 });
+// What was typed before this module was here.
+for (const field of document.querySelectorAll("[data-narrow]")) if (field.value) narrow(field);
 
 // Enter in it is no reason to send the form around it.
 document.addEventListener("keydown", (event) => {
