@@ -28,43 +28,54 @@ MAX_IDS = 10_000
 
 @dataclass
 class Selection:
-    """`ids` for rows ticked by hand; None: all rows of the filter `query` but `besides`."""
+    """`ids` for rows ticked by hand; None: all rows of the filter `query` but `besides`.
+
+    `grouped_default`: whether this person sees identical rows as one where the query does not say.
+    """
 
     column: Column
     query: str = ""
     ids: list[int] | None = None
     besides: list[int] = field(default_factory=list)
+    grouped_default: bool = True
 
     @classmethod
-    def read(cls, data: QueryDict, column: Column) -> Selection:
+    def read(cls, data: QueryDict, column: Column, *, grouped_default: bool = True) -> Selection:
         """Read a form. Raises ApplicationError where nothing is selected, or more than a form can name."""
         query = data.get("query", "")[:5_000]
         if data.get("all") == "1":
-            return cls(column, query, None, _ids(data.get("besides", "")))
+            return cls(column, query, None, _ids(data.get("besides", "")), grouped_default)
         ids = _ids(data.get("ids", ""))
         if not ids:
             raise ApplicationError(_("Select some rows first."), code="nothing_selected")
-        return cls(column, query, ids)
+        return cls(column, query, ids, [], grouped_default)
 
     @classmethod
     def from_json(cls, stored: dict[str, Any], column: Column) -> Selection:
         return cls(column, **stored)
 
     def as_json(self) -> dict[str, Any]:
-        return {"query": self.query, "ids": self.ids, "besides": self.besides}
+        return {
+            "query": self.query,
+            "ids": self.ids,
+            "besides": self.besides,
+            "grouped_default": self.grouped_default,
+        }
 
     @property
     def row_filter(self) -> RowFilter:
-        return RowFilter.from_query(self.query, self.column)
+        return RowFilter.from_query(self.query, self.column, grouped_default=self.grouped_default)
 
     @property
     def grouped(self) -> bool:
-        return self.row_filter.grouped
+        """Say whether a row on the screen stands for the identical ones."""
+        return self.row_filter.is_grouped
 
     def verbatims(self) -> QuerySet[Verbatim]:
         """Return what is selected, without identical rows that the list did not show.
 
-        Raises ApplicationError if the filter lost a part since: without it, it would mean more rows.
+        Raises ApplicationError if the filter lost a part since: without it, it would mean more rows; or if it
+        searches by meaning and there is no answer yet.
         """
         if self.ids is not None:
             return Verbatim.objects.live(self.column).filter(pk__in=self.ids)
@@ -76,6 +87,9 @@ class Selection:
                 status=409,
                 code="filter_changed",
             )
+        answer = row_filter.meaning_answer
+        if answer is not None and answer.state != "ready":
+            raise ApplicationError(answer.message, status=409, code="search_not_ready")
         query = row_filter.apply()
         if row_filter.sort.key == "recent":  # as the list does
             query = query.filter(is_reviewed=True)

@@ -123,6 +123,7 @@ def bulk_run(run: JobRun) -> dict[str, Any]:
         raise ApplicationError(_("What was done of this bulk action has been undone. Start a new one."))
     if bulk.selected is None:
         run.progress(0, 0, STAGE_SELECT)
+        Selection.from_json(bulk.selection, bulk.column).row_filter.prepare()
         _select(bulk)
     _work(bulk, run)
     _finish(bulk)

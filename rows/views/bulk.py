@@ -25,6 +25,7 @@ from rows.models import BulkAction
 from rows.selectors import cached_by_revision
 from rows.services import bulk as services
 from rows.views.browser import may_edit_topics, may_write
+from rows.views.options import get_options
 from rows.views.sidebar import picker_context, trigger
 from topicassign.errors import ApplicationError
 
@@ -35,9 +36,14 @@ START_WITH = ("topics", "reviewed", "highlight", "delete")
 def bulk_count(request: HttpRequest, column_id: int) -> HttpResponse:
     """Return how many rows “Select all” means under the filters of the query string."""
     column = get_column_for_write(request.user, column_id)
-    selection = Selection(column, request.GET.urlencode())
-    name = f"bulk:{selection.row_filter.query_string()}"
+    selection = Selection(column, request.GET.urlencode(), grouped_default=get_options(request, column).is_grouped)
+    row_filter = selection.row_filter
+    name = f"bulk:{row_filter.is_grouped:d}:{row_filter.sort.key == 'recent':d}:{row_filter.cache_name()}"
     return JsonResponse({"n": cached_by_revision(column, name, lambda: selection.verbatims().count())})
+
+
+def _selection(request: HttpRequest, column: Column) -> Selection:
+    return Selection.read(request.POST, column, grouped_default=get_options(request, column).is_grouped)
 
 
 def _may_delete(column: Column) -> bool:
@@ -55,7 +61,7 @@ def _options(request: HttpRequest, column: Column) -> BulkOptions:
 def bulk_dialog(request: HttpRequest, column_id: int) -> HttpResponse:
     """Return the dialog for what is selected; `start` says which button opened it."""
     column = get_column_for_write(request.user, column_id)
-    selection = Selection.read(request.POST, column)
+    selection = _selection(request, column)
     start = request.POST.get("start", "topics")
     if start not in START_WITH:
         start = "topics"
@@ -111,7 +117,7 @@ def bulk_preview(request: HttpRequest, column_id: int) -> HttpResponse:
     column = get_column_for_write(request.user, column_id)
     options = _options(request, column)
     try:
-        context = _preview_context(Selection.read(request.POST, column), options)
+        context = _preview_context(_selection(request, column), options)
     except ApplicationError as refusal:
         return _refused(request, refusal)
     return render(request, "rows/_bulk_preview.html", context)
@@ -139,7 +145,7 @@ def bulk_run(request: HttpRequest, column_id: int) -> HttpResponse:
     try:
         bulk = services.bulk_start(
             column=column,
-            selection=Selection.read(request.POST, column),
+            selection=_selection(request, column),
             options=options,
             user=request.user,
             token=token,

@@ -17,7 +17,9 @@ from projects.models import Change, ChangeKind, Job, JobKind, JobState
 from rows.bulk.deletion import rows_purge
 from rows.bulk.options import BulkOptions
 from rows.bulk.selection import Selection, preview
-from rows.models import Assignment, BulkAction, BulkPart, Row, Verbatim
+from rows.filters import RowFilter
+from rows.hooks import MeaningAnswer
+from rows.models import Assignment, BulkAction, BulkPart, Row, Verbatim, ViewOptions
 from rows.services import bulk as service
 from rows.services.bulk import bulk_start
 from rows.services.reviews import TopicChoice, verbatim_review
@@ -276,6 +278,34 @@ def test_deleting_one_of_two_copies_makes_the_other_one_stand_alone(rows, column
     change_undo(change=second.change, user=alice)
     same = column.verbatims.filter(fingerprint=other.fingerprint).order_by("row_number")
     assert list(same.values_list("is_group_head", "group_size")) == [(True, 2), (False, 2)]
+
+
+@pytest.mark.parametrize("query", ["row_min=2&row_max=6", "highlighted=yes"])
+def test_where_a_filter_looks_at_single_rows_deleting_leaves_identical_ones(rows, column, alice, query):
+    Verbatim.objects.filter(pk=rows[3].pk).update(is_highlighted=True)
+    before = set(Verbatim.objects.live(column).values_list("row_number", flat=True))
+    asked = set(RowFilter.from_query(query, column).apply().values_list("row_number", flat=True))
+    assert 4 in asked
+    assert 1 not in asked
+    do(column, alice, query=query, delete=True)
+    assert set(Verbatim.objects.live(column).values_list("row_number", flat=True)) == before - asked
+
+
+def test_whoever_sees_identical_rows_one_by_one_deletes_them_one_by_one(rows, column, alice, as_alice, htmx):
+    ViewOptions.objects.create(user=alice, column=column, is_grouped=False)
+    count = as_alice.get(reverse("rows:bulk_count", args=[column.pk])).json()
+    assert count == {"n": 6}
+    data = {"ids": str(rows[0].pk), "delete": "1", "token": "a" * 32}
+    assert as_alice.post(reverse("rows:bulk_run", args=[column.pk]), data, headers=htmx).status_code == 200
+    assert set(Verbatim.objects.live(column).values_list("row_number", flat=True)) == {2, 3, 4, 5, 6}
+
+
+def test_a_search_by_meaning_without_an_answer_selects_nothing_by_mistake(rows, column, alice, monkeypatch):
+    answer = MeaningAnswer("working", message="The search is on its way.")
+    monkeypatch.setattr(RowFilter, "meaning_answer", answer)
+    with pytest.raises(ApplicationError, match="on its way"):
+        do(column, alice, query="meaning=late", delete=True)
+    assert not Row.objects.exclude(deleted_at=None).exists()
 
 
 def test_only_admins_delete_rows(rows, column, as_alice, as_bob, htmx):
