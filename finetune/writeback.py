@@ -9,7 +9,7 @@ waits for one batch at most, and a row reviewed before its batch is left alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from django.db import connection, transaction
 from projects.history import column_touch
 from projects.jobs import JobLostError, JobRun
 from projects.models import Column
+from rows import sql
 from rows.models import Assignment, AssignmentSource, Verbatim
 from rows.selectors import assignments_live
 from topics.models import Topic
@@ -314,14 +315,6 @@ def _new_assignments(
     ]
 
 
-def _array_literals(rows: Iterable[tuple[Any, ...]]) -> list[str]:
-    """Return PostgreSQL array literals of the columns of rows of numbers; psycopg2 adapts lists item by item."""
-    return [
-        "{" + ",".join(["NULL" if value is None else repr(value) for value in values]) + "}"
-        for values in zip(*rows, strict=True)
-    ]
-
-
 def _write_assignments(
     verbatim_ids: list[int], wanted: dict[tuple[int, int], list[Any]], *, deleted: Set[int]
 ) -> None:
@@ -347,52 +340,12 @@ def _write_assignments(
             or probability is None
             or abs(probability - new[1]) > PROBABILITY_STEP
         ):
-            changed.append((pk, *new))
+            changed.append((pk, new[0], AssignmentSource.AI.value, new[1], new[2]))
     if gone:
         Assignment.objects.filter(pk__in=gone).order_by()._raw_delete(using=connection.alias)
-    _update_assignments(changed)
-    _insert_assignments([(*pair, *new) for pair, new in wanted.items()])
-
-
-def _update_assignments(rows: list[tuple[Any, ...]]) -> None:
-    """Update (id, sentiment, probability, position)."""
-    if not rows:
-        return
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(
-                "UPDATE rows_assignment SET sentiment = new.s, probability = new.p, position = new.o, source = %s "
-                "FROM unnest(%s::bigint[], %s::smallint[], %s::float8[], %s::smallint[]) AS new (a, s, p, o) "
-                "WHERE rows_assignment.id = new.a",
-                [AssignmentSource.AI.value, *_array_literals(rows)],
-            )
-        else:
-            cursor.executemany(
-                "UPDATE rows_assignment SET sentiment = %s, probability = %s, position = %s, source = %s "
-                "WHERE id = %s",
-                [(*new, AssignmentSource.AI.value, pk) for pk, *new in rows],
-            )
-
-
-def _insert_assignments(rows: list[tuple[Any, ...]]) -> None:
-    """Insert (verbatim, topic, sentiment, probability, position); several times as fast as `bulk_create`."""
-    if not rows:
-        return
-    fields = "verbatim_id, topic_id, sentiment, probability, position, source"
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(
-                f"INSERT INTO rows_assignment ({fields}) "  # noqa: S608  (no user text: names of our own columns)
-                "SELECT v, t, s, p, o, %s FROM unnest(%s::bigint[], %s::bigint[], %s::smallint[], %s::float8[], "
-                "%s::smallint[]) AS new (v, t, s, p, o)",
-                [AssignmentSource.AI.value, *_array_literals(rows)],
-            )
-        else:
-            source = AssignmentSource.AI.value
-            cursor.executemany(
-                f"INSERT INTO rows_assignment ({fields}) VALUES (%s, %s, %s, %s, %s, %s)",  # noqa: S608
-                [(*row, source) for row in rows],
-            )
+    sql.assignments_update(changed)
+    ai = AssignmentSource.AI.value
+    sql.assignments_insert([(*pair, new[0], ai, new[1], new[2]) for pair, new in wanted.items()])
 
 
 def _update_verbatims(rows: list[tuple[Any, ...]]) -> None:
@@ -405,7 +358,7 @@ def _update_verbatims(rows: list[tuple[Any, ...]]) -> None:
                 "UPDATE rows_verbatim SET sentiment = new.s, certainty = new.c, revision = revision + new.r "
                 "FROM unnest(%s::bigint[], %s::smallint[], %s::float8[], %s::int[]) AS new (v, s, c, r) "
                 "WHERE rows_verbatim.id = new.v AND NOT rows_verbatim.is_reviewed",
-                _array_literals(rows),
+                sql.literals(rows),
             )
         else:
             cursor.executemany(

@@ -13,8 +13,7 @@ from typing import Any
 from django.db.models import F
 
 from projects.models import Column
-from rows import hooks
-from rows.bulk import sql
+from rows import hooks, sql
 from rows.bulk.options import BulkOptions
 from rows.bulk.packing import Shared, data_pack, differences
 from rows.models import Verbatim
@@ -95,19 +94,9 @@ def apply_batch(
 
 
 def _lock(column: Column, ids: Sequence[int], *, with_copies: bool) -> list[tuple[Any, ...]]:
-    wanted: set[int] = set()
-    fingerprints: set[bytes] = set()
-    for part in sql.chunks(ids):
-        own = Verbatim.objects.live(column).filter(pk__in=part).order_by()
-        for pk, fingerprint, size, is_empty in own.values_list("pk", "fingerprint", "group_size", "is_empty"):
-            wanted.add(pk)
-            if with_copies and size > 1 and not is_empty:
-                fingerprints.add(bytes(fingerprint))
-    if fingerprints:
-        copies = Verbatim.objects.live(column).filter(fingerprint__in=fingerprints, group_size__gt=1)
-        wanted.update(copies.order_by().values_list("pk", flat=True))
+    wanted = sql.with_copies(column, ids, "pk", copies=with_copies)
     found: list[tuple[Any, ...]] = []
-    for part in sql.chunks(sorted(wanted)):  # in the order of ids, as reviews and AI updates lock
+    for part in sql.chunks(wanted):  # in the order of ids, as reviews and AI updates lock
         locked = Verbatim.objects.select_for_update(of=("self",)).filter(pk__in=part).order_by("pk")
         found += locked.values_list(*FIELDS)
     return found

@@ -16,7 +16,7 @@ from django.utils import timezone
 from projects.history import column_touch
 from projects.models import Column, ColumnType, Project
 from projects.services.projects import restorable_since
-from rows.bulk import sql
+from rows import sql
 from rows.bulk.apply import Part
 from rows.bulk.packing import data_pack, data_unpack, differences, sums
 from rows.models import BulkPart, Row, Verbatim
@@ -31,19 +31,9 @@ def text_columns(project: Project) -> list[Column]:
 
 def delete_batch(*, column: Column, ids: Sequence[int], grouped: bool, at: datetime) -> Part | None:
     """Delete the rows of the selected verbatims `ids`; `grouped`: of the identical ones, too."""
-    wanted: set[int] = set()
-    fingerprints: set[bytes] = set()
-    for part in sql.chunks(ids):
-        own = Verbatim.objects.live(column).filter(pk__in=part).order_by()
-        for row, fingerprint, size, is_empty in own.values_list("row_id", "fingerprint", "group_size", "is_empty"):
-            wanted.add(row)
-            if grouped and size > 1 and not is_empty:
-                fingerprints.add(bytes(fingerprint))
-    if fingerprints:
-        copies = Verbatim.objects.live(column).filter(fingerprint__in=fingerprints, group_size__gt=1)
-        wanted.update(copies.order_by().values_list("row_id", flat=True))
+    wanted = sql.with_copies(column, ids, "row_id", copies=grouped)
     rows: list[int] = []
-    for part in sql.chunks(sorted(wanted)):
+    for part in sql.chunks(wanted):
         locked = Row.objects.select_for_update().filter(pk__in=part, deleted_at=None).order_by("pk")
         rows += locked.values_list("pk", flat=True)
     if not rows:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from projects.models import Column
-from rows.bulk import sql
+from rows import sql
 from rows.bulk.packing import data_unpack, sums
 from rows.models import BulkPart, Verbatim
 from topics.models import Topic

@@ -133,22 +133,11 @@ export function onSettled(run) {
   body.addEventListener("htmx:afterSettle", (event) => run(event.detail.target, event));
 }
 
-/**
- * `run({target, html})` before an answer is put on the page. A behaviour that puts it there itself returns the new
- * elements; htmx then only makes them work.
- */
+/** `run(target)` before an answer is put on the page. */
 export function onBeforeSwap(run) {
   body.addEventListener("htmx:beforeSwap", (event) => {
-    const { target, xhr, serverResponse, shouldSwap } = event.detail;
-    if (!shouldSwap || xhr.status !== 200 || !(target instanceof Element)) return;
-    const fresh = run({ target, html: serverResponse });
-    if (!fresh) return;
-    event.detail.shouldSwap = false;
-    for (const element of fresh) {
-      window.htmx.process(element);
-      window.htmx.trigger(element, "htmx:load", { elt: element });
-    }
-    window.htmx.trigger(target, "htmx:afterSettle", { elt: target, target });
+    const { target, xhr, shouldSwap } = event.detail;
+    if (shouldSwap && xhr.status === 200 && target instanceof Element) run(target);
   });
 }
 

@@ -23,8 +23,8 @@ function handle(element) {
   return "";
 }
 
-onBeforeSwap(({ target }) => {
-  if (!target.matches("[data-keep-place]")) return null;
+onBeforeSwap((target) => {
+  if (!target.matches("[data-keep-place]")) return;
   const focused = target.contains(document.activeElement) && document.activeElement !== target ? document.activeElement : null;
   kept.set(target, {
     name: name(target),
@@ -32,7 +32,6 @@ onBeforeSwap(({ target }) => {
     open: [...target.querySelectorAll("details[open][id]")].map((one) => one.id),
     focus: focused ? handle(focused) : "",
   });
-  return null;
 });
 
 onSettled((target) => {

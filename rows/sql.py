@@ -1,4 +1,4 @@
-"""The statements a bulk action writes with: one per table and batch, whatever the number of rows."""
+"""The statements that bulk actions and AI updates write with: one per table and batch, however many rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
-from rows.models import Assignment, AssignmentSource
+from projects.models import Column
+from rows.models import Assignment, AssignmentSource, Verbatim
 
 CHUNK = 5_000  # below the number of parameters that SQLite takes
 
@@ -23,7 +24,10 @@ def chunks(values: Sequence[int]) -> Iterator[Sequence[int]]:
 
 
 def literals(rows: Iterable[Sequence[Any]]) -> list[str]:
-    """Return PostgreSQL array literals of the columns of rows of numbers and plain words."""
+    """Return PostgreSQL array literals of the columns of rows of numbers and plain words.
+
+    psycopg2 would adapt lists item by item.
+    """
     return [
         "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
         for values in zip(*rows, strict=True)
@@ -41,7 +45,24 @@ def assignments_of(
         yield from query.values_list("pk", "verbatim", "topic", "sentiment", "source", "probability", "position")
 
 
+def with_copies(column: Column, ids: Sequence[int], name: str, *, copies: bool = True) -> list[int]:
+    """Return a field of the verbatims that are not deleted, and of those that say the same; sorted."""
+    wanted: set[int] = set()
+    fingerprints: set[bytes] = set()
+    for part in chunks(ids):
+        own = Verbatim.objects.live(column).filter(pk__in=part).order_by()
+        for value, fingerprint, size, is_empty in own.values_list(name, "fingerprint", "group_size", "is_empty"):
+            wanted.add(value)
+            if copies and size > 1 and not is_empty:
+                fingerprints.add(bytes(fingerprint))
+    if fingerprints:
+        same = Verbatim.objects.live(column).filter(fingerprint__in=fingerprints, group_size__gt=1)
+        wanted.update(same.order_by().values_list(name, flat=True))
+    return sorted(wanted)
+
+
 def assignments_insert(rows: list[NewAssignment]) -> None:
+    """Insert rows; several times as fast as `bulk_create`."""
     if not rows:
         return
     fields = "verbatim_id, topic_id, sentiment, source, probability, position"
