@@ -1,4 +1,4 @@
-"""kill -9 of real workers during a real import and during a real AI update."""
+"""kill -9 of real workers during a real import, a real AI update and a bulk action with its undo."""
 
 from __future__ import annotations
 
@@ -162,3 +162,87 @@ def test_an_ai_update_survives_kill_9(tmp_path: Path, database: str, broker: str
         worker.kill()
         site.manage("update_ai", str(column_id), "--wait")
         assert assigned(site) == after_kill
+
+
+def prepare_bulk(site: Site) -> None:
+    """Import rows of which some are reviewed, and start a bulk action on all of them but the first."""
+    site.shell(
+        """
+from pathlib import Path
+from django.contrib.auth.models import User
+from rows.bulk.options import BulkOptions
+from rows.bulk.selection import Selection
+from rows.models import Verbatim
+from rows.services.bulk import bulk_start
+from rows.services.imports import file_import
+from rows.services.reviews import TopicChoice, verbatim_review
+from topics.services import category_create, topic_create
+from projects.models import Column, Job
+user = User.objects.create(username="alice")
+project = file_import(path=Path({path!r}), user=user, text_columns=["answer"])
+column = project.columns.get(name="answer")
+Column.objects.update(ai_updates_on=False)
+category = category_create(column=column, label="All", user=user)
+kept = topic_create(column=column, category=category, label="Kept", user=user)
+added = topic_create(column=column, category=category, label="Added", user=user)
+for verbatim in Verbatim.objects.filter(column=column).order_by("row_number")[:40]:
+    verbatim_review(verbatim=verbatim, topics=[TopicChoice(kept.pk, None)], revision=verbatim.revision, user=user)
+Job.objects.all().delete()
+options = BulkOptions(topics_mode="add", topics=(TopicChoice(added.pk, None),), review="reviewed")
+bulk_start(column=column, selection=Selection(column, "row_min=2"), options=options, user=user, token="a" * 32)
+""".replace("{path!r}", repr(str(site.folder / "answers.csv")))
+    )
+
+
+def decided(site: Site) -> list[tuple[Any, ...]]:
+    return site.sql(
+        "SELECT v.row_number, v.is_reviewed, t.label, a.source FROM rows_verbatim v LEFT JOIN rows_assignment a "
+        "ON a.verbatim_id = v.id LEFT JOIN topics_topic t ON t.id = a.topic_id ORDER BY v.row_number, t.label"
+    )
+
+
+@pytest.mark.parametrize(
+    ("database", "broker", "how"),
+    [
+        pytest.param("sqlite", "files", WHOLE, id="sqlite-files-worker"),
+        pytest.param("postgresql", "redis", CHILD, marks=pytest.mark.redis, id="postgresql-redis-child"),
+    ],
+)
+def test_a_bulk_action_and_its_undo_survive_kill_9(tmp_path: Path, database: str, broker: str, how: str) -> None:
+    n_rows = 30_000
+    write_table(tmp_path / "answers.csv", n_rows)
+    with Site(tmp_path, database=database, broker=broker) as site:
+        site.migrate()
+        prepare_bulk(site)
+        before = decided(site)
+        worker = site.start_worker()
+        site.wait_for_job("bulk", lambda job: job.done >= 4_000, seconds=60, what="the bulk action is under way")
+        strike(site, worker, how)
+        job = site.wait_for_job("bulk", lambda job: job.is_over, seconds=90, what="the bulk action is over")
+        assert (job.state, job.attempts, job.error, job.done) == ("done", 2, "", n_rows - 1)
+        after = decided(site)
+        labels: dict[int, list[str]] = {}
+        for number, _reviewed, label, _source in after:
+            labels.setdefault(number, []).append(label)
+        assert labels[1] == ["Kept"]
+        assert all(labels[number] == ["Added", "Kept"] for number in range(2, 41))
+        assert all(labels[number] == ["Added"] for number in range(41, n_rows + 1))
+        assert all(is_reviewed for _number, is_reviewed, _label, _source in after)
+        # One step of history that says the right number, and one review for the next AI update.
+        assert site.sql("SELECT n_changed, n_selected FROM rows_bulkaction") == [(n_rows - 1, n_rows - 1)]
+        assert site.sql("SELECT COUNT(*) FROM projects_change WHERE kind = 'bulk'") == [(1,)]
+
+        running = [process for process in site.processes if process.is_running]
+        site.shell(
+            """
+from django.contrib.auth.models import User
+from projects.history import change_undo
+from projects.models import Change
+change_undo(change=Change.objects.get(kind="bulk"), user=User.objects.get())
+"""
+        )
+        site.wait_for_job("bulk", lambda job: job.done >= 4_000, seconds=60, what="undoing is under way")
+        strike(site, running[-1], how)
+        job = site.wait_for_job("bulk", lambda job: job.is_over, seconds=90, what="undoing is over")
+        assert (job.state, job.attempts, job.error) == ("done", 2, "")
+        assert decided(site) == before
