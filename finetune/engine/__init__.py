@@ -5,6 +5,7 @@ Pure numpy, scipy and scikit-learn; knows nothing of Django and loads torch only
 """
 
 from finetune.engine.classifier import TopicClassifier, TunedRows
+from finetune.engine.discovery import TopicProposal, propose_topics
 from finetune.engine.encoder import Encoder, WeightsDamagedError, WeightsMissingError
 from finetune.engine.explain import Explanation, Neighbour, Part, explain, nearest_rows
 from finetune.engine.lexical import N_LEXICAL_FEATURES, lexical_features
@@ -52,6 +53,7 @@ __all__ = [
     "SentimentClassifier",
     "Suspects",
     "TopicClassifier",
+    "TopicProposal",
     "TopicSpec",
     "TunedRows",
     "WeightsDamagedError",
@@ -69,6 +71,7 @@ __all__ = [
     "nearest_rows",
     "overall_sentiment",
     "overall_sentiments",
+    "propose_topics",
     "read_clauses",
     "reliability",
     "sentiment_features",

@@ -176,6 +176,20 @@ def read_clauses(texts: Sequence[str]) -> Clauses:
     )  # fmt: skip
 
 
+def clause_texts(text: str) -> list[str]:
+    """Return the clauses of a text as they stand there, cut where `read_clauses` cuts."""
+    text = text[:MAX_TEXT_CHARS]
+    parts: list[str] = []
+    start = 0
+    for match in _TOKEN.finditer(text):
+        token = match.group().lower()
+        if token[0] in _STOPS or token[0] == "," or token in _CONTRAST or token in _JOINERS:
+            parts.append(text[start : match.start()])
+            start = match.end()
+    parts.append(text[start:])
+    return [part for part in (part.strip() for part in parts) if any(letter.isalnum() for letter in part)]
+
+
 @functools.lru_cache(maxsize=1)
 def _lexicon() -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
     from vaderSentiment import vaderSentiment
