@@ -24,9 +24,16 @@ def pairs_index(apps, schema_editor):
 
 
 def index_forget(apps, schema_editor):
-    """Indexes made before lack both: workers make them again, and filters read the rows until then."""
-    if schema_editor.connection.vendor == "postgresql":
-        apps.get_model("rows", "IndexedColumn").objects.all().delete()
+    """Indexes made before lack both: workers make them again, and filters read the rows until then.
+
+    One that is being made begins anew.
+    """
+    if schema_editor.connection.vendor != "postgresql":
+        return
+    apps.get_model("rows", "IndexedColumn").objects.all().delete()
+    for job in apps.get_model("projects", "Job").objects.filter(kind="index", state__in=["queued", "running"]):
+        job.payload.pop("after", None)
+        job.save(update_fields=["payload"])
 
 
 class Migration(migrations.Migration):
