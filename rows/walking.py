@@ -16,8 +16,8 @@ from rows.filters import RowFilter
 from rows.filters.naming import Among, InPlace
 from rows.models import Verbatim
 
-FIRST_ROWS = 1_500  # looked at before anything else is asked
-WALK_ROWS = 60_000  # most rows looked at one after the other
+FIRST_ROWS = 1_500  # looked at before anything else is asked; three times as many more where one was found
+WALK_ROWS = 60_000  # most rows looked at one after the other, if they promise to fill the page
 NUMBERS_AT_ONCE = (300, 3_000)  # row numbers asked for in one statement: the first time, and then
 
 Line = tuple[int, int]  # id, row number
@@ -33,7 +33,7 @@ def numbered_lines(*, row_filter: RowFilter, beyond: int | None, descending: boo
     if is_over or len(found) >= limit:
         return found
     among = Among()
-    query = row_filter.apply(naming=among)
+    query = row_filter.apply(naming=among).filter(among.rest())
     if not among.is_known:
         return found + _lines(query, beyond, descending, limit - len(found))
     for part in _parts(among, beyond, descending):
@@ -67,11 +67,15 @@ def _walk(
         walked += step
         if len(found) >= limit or (beyond <= end if descending else beyond >= end):
             return found, beyond, len(found) < limit
-        missing = limit - len(found)
-        expected = int(walked / len(found) * missing) if len(found) > 1 else WALK_ROWS
-        if walked + expected > WALK_ROWS:
+        if not found:
             return found, beyond, False
-        step = max(FIRST_ROWS, int(expected * 1.2))
+        expected = int(walked / len(found) * (limit - len(found)))
+        if walked == FIRST_ROWS and expected > 3 * FIRST_ROWS:
+            step = 3 * FIRST_ROWS  # too little to judge by
+        elif walked + expected > WALK_ROWS:
+            return found, beyond, False
+        else:
+            step = max(FIRST_ROWS, int(expected * 1.2))
 
 
 def _lines(query: QuerySet[Verbatim], beyond: int | None, descending: bool, limit: int) -> list[Line]:

@@ -218,7 +218,7 @@ class ColumnCondition:
             return ~Q(Exists(cells.filter(each[0], row_number=OuterRef("row_number"))))
         found = Q()
         for one in each:
-            found &= naming.rows("row_number", cells.filter(one).values_list("row_number", flat=True))
+            found &= naming.rows("row_number", cells.values_list("row_number", flat=True), one)
         if self.op == "contains" and not self._has_whole_text:
             # The index keeps the beginning of a long cell: what it found may only be possible.
             return found & self._on_values()

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db.models import (
     BooleanField,
+    Count,
     F,
     FloatField,
     Func,
@@ -21,7 +22,7 @@ from django.db.models import (
     TextField,
     Value,
 )  # fmt: skip
-from django.db.models.lookups import IsNull
+from django.db.models.lookups import GreaterThan, IsNull
 
 ROW_VALUES = "row__values"
 _LIKE_SPECIAL = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
@@ -100,6 +101,16 @@ def there_is(query: QuerySet[Any, Any]) -> Q:
     """
     first = Subquery(query.annotate(one=Value(1)).values("one")[:1], output_field=IntegerField())
     return Q(IsNull(first, False))
+
+
+def there_is_among(query: QuerySet[Any, Any], where: Q) -> Q:
+    """Return the condition that one of the few rows of a correlated query is as asked.
+
+    `where` is no condition of the query itself: the planner would take the index of it, and read a month of dates
+    to find the day of one row.
+    """
+    found = query.annotate(n=Count("pk", filter=where)).values("n")
+    return Q(GreaterThan(Subquery(found, output_field=IntegerField()), 0))
 
 
 class _Cell(Func):

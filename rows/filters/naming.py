@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db.models import OuterRef, Q, QuerySet
 
-from rows.filters.expressions import there_is
+from rows.filters.expressions import there_is, there_is_among
 from rows.models import TextBlock
 
 MAX_NAMED = 5_000  # rows that are named one by one in a query
@@ -24,9 +24,12 @@ class Naming:
     their order, and the first fifty are soon found.
     """
 
-    def rows(self, field: str, values: QuerySet[Any, Any]) -> Q:
-        """Return the condition that a field of a verbatim is among the values a query finds."""
-        values = values.order_by()
+    def rows(self, field: str, values: QuerySet[Any, Any], where: Q | None = None) -> Q:
+        """Return the condition that a field of a verbatim is among the values a query finds.
+
+        `where`: what narrows the query to few of its rows, while there are one or two for each verbatim.
+        """
+        values = (values if where is None else values.filter(where)).order_by()
         few = list(values[: MAX_NAMED + 1])
         return Q(**{f"{field}__in": few if len(few) <= MAX_NAMED else values})
 
@@ -48,33 +51,58 @@ class InPlace(Naming):
     def __init__(self) -> None:
         self.n = 0
 
-    def rows(self, field: str, values: QuerySet[Any, Any]) -> Q:
+    def rows(self, field: str, values: QuerySet[Any, Any], where: Q | None = None) -> Q:
         self.n += 1
-        return there_is(values.order_by().filter(**{_KEYS[field]: OuterRef(field)}))
+        key = _KEYS[field]
+        values = values.order_by().filter(**{key: OuterRef(field)})
+        return there_is(values) if where is None else there_is_among(values.values(key), where)
 
     def blocks(self, blocks: QuerySet[TextBlock]) -> Q | None:
         return None
 
 
 class Among(Naming):
-    """Row numbers are kept beside the query: who asks it takes them a few at a time, in the order of the rows."""
+    """The first condition that few rows fulfil leads, the others are looked at in what it found.
+
+    Row numbers are kept beside the query: who asks it takes them a few at a time, in the order of the rows.
+    """
 
     def __init__(self) -> None:
+        self.is_narrow = False
+        self.others: list[tuple[str, QuerySet[Any, Any], Q | None]] = []
         self.numbers: set[int] | None = None
         self.firsts: set[int] | None = None
 
-    def rows(self, field: str, values: QuerySet[Any, Any]) -> Q:
+    def rows(self, field: str, values: QuerySet[Any, Any], where: Q | None = None) -> Q:
+        if self.is_narrow:
+            self.others.append((field, values, where))
+            return Q()
+        found = (values if where is None else values.filter(where)).order_by()
+        most = MAX_NUMBERS if field == "row_number" else MAX_NAMED
+        few = list(found[: most + 1])
+        if len(few) > most:
+            self.others.append((field, values, where))
+            return Q()
+        self.is_narrow = True
         if field != "row_number":
-            return super().rows(field, values)
-        values = values.order_by()
-        few = set(values[: MAX_NUMBERS + 1])
-        if len(few) > MAX_NUMBERS:
-            return Q(row_number__in=values)
-        self.numbers = few if self.numbers is None else self.numbers & few
+            return Q(**{f"{field}__in": few})
+        self.numbers = set(few)
         return Q()
+
+    def rest(self) -> Q:
+        """Return what else rows must fulfil: all conditions but the one that leads."""
+        found = Q()
+        for field, values, where in self.others:
+            if self.is_narrow:  # so few are left that each can be looked at
+                found &= InPlace().rows(field, values, where)
+            else:
+                many = (values if where is None else values.filter(where)).order_by()
+                found &= Q(**{f"{field}__in": many})
+        return found
 
     def blocks(self, blocks: QuerySet[TextBlock]) -> Q | None:
         self.firsts = set(blocks.order_by().values_list("first_number", flat=True))
+        self.is_narrow = self.is_narrow or len(self.firsts) * TextBlock.N_ROWS <= MAX_NUMBERS
         return Q()
 
     @property
