@@ -211,6 +211,39 @@ class Memory(threading.Thread):
 
 
 # --- the run --------------------------------------------------------------------------------------
+class KeptSite(Site):
+    """A site whose database and files stay for the next run; what was imported is told by `facts`."""
+
+    def __init__(self, folder: Path, *, database: str, broker: str, **variables: str) -> None:
+        super().__init__(folder, database=database, broker=broker, **variables)
+        kept = folder / "name"
+        self.is_new = not kept.exists()
+        if self.is_new:
+            folder.mkdir(parents=True, exist_ok=True)
+            kept.write_text(self.name)
+        elif database == "postgresql":
+            self.name, own = kept.read_text().strip(), self.name
+            self.postgres_url = self.postgres_url.replace(own, self.name)
+            self.environment["DATABASE_URL"] = self.postgres_url
+
+    @property
+    def facts(self) -> Path:
+        return self.folder / "facts.json"
+
+    def __enter__(self) -> Site:
+        return super().__enter__() if self.is_new else self
+
+    def __exit__(self, *exc: object) -> None:
+        for process in self.processes:
+            process.kill()
+
+    def migrate(self) -> None:
+        if self.is_new:
+            super().migrate()
+        else:
+            self.manage("migrate", "--noinput", "--verbosity", "0")
+
+
 class Bench:
     def __init__(self, site: Site, n_rows: int, table: Path, options: argparse.Namespace) -> None:
         self.site, self.n_rows, self.table, self.options = site, n_rows, table, options
@@ -290,13 +323,22 @@ class Bench:
 
     def filters(self) -> None:
         """Import, index, made-up topics; then every kind of filter and order."""
+        kept = self.site.facts if isinstance(self.site, KeptSite) else None
+        if kept is not None and kept.exists():
+            facts = json.loads(kept.read_text())
+            self.column = facts["column"]
+            self.path = f"/columns/{self.column}/"
+            measure_filters(self, Connection(self.site), facts)
+            return
         uploaded = self.step("upload", path=str(self.table))
         made = self.step("import_now", upload=uploaded["upload"])
         self.column = made["column"]
         self.path = f"/columns/{self.column}/"
         for kind, seconds in made["seconds"].items():
             self.note(f"{kind}, s", round(seconds, 1))
-        facts = self.step("seed", column=self.column)
+        facts = {**self.step("seed", column=self.column), "column": self.column}
+        if kept is not None:
+            kept.write_text(json.dumps(facts))
         measure_filters(self, Connection(self.site), facts)
 
     def import_(self, memory: dict[str, Memory]) -> None:
@@ -506,21 +548,29 @@ def main() -> None:
         "--data", type=Path, default=DATA, help="CSV.GZ with date, listing_id and text; else made up"
     )
     parser.add_argument("--only", choices=["filters"], help="every kind of filter, without AI updates")
+    parser.add_argument(
+        "--keep", type=Path, help="with --only filters: a folder where database and files stay for the next run"
+    )
     parser.add_argument("--requests", type=int, default=200, help="requests per page")
     parser.add_argument("--reviews", type=int, default=300, help="reviews before the light update")
     parser.add_argument("--load-s", type=int, default=30, help="seconds with 8 clients")
     parser.add_argument("--output", type=Path, default=ROOT / "bench" / "results" / f"app-{date.today()}.json")
     options = parser.parse_args()
 
+    if options.keep and options.only != "filters":
+        parser.error("--keep goes with --only filters")
     databases = ["postgresql", "sqlite"] if options.database == "both" else [options.database]
     found: list[dict[str, Any]] = []
     folder = Path(tempfile.mkdtemp(prefix="topicassign-bench-"))
     try:
         for n_rows in [int(size) for size in options.rows.split(",")]:
             source = folder / f"{n_rows}.csv"
-            write_table(source, options.data, n_rows)
+            kept = [options.keep / f"{database}-{n_rows}" / "facts.json" for database in databases if options.keep]
+            if not kept or not all(facts.exists() for facts in kept):
+                write_table(source, options.data, n_rows)
+                print(f"{source.stat().st_size / 2**20:.0f} MB of CSV", flush=True)
             for database in databases:
-                print(f"\n{database}, {n_rows:,} rows, {source.stat().st_size / 2**20:.0f} MB of CSV", flush=True)
+                print(f"\n{database}, {n_rows:,} rows", flush=True)
                 variables = {
                     "LIMIT_FILE_MB": "1000",
                     "JOB_LEASE_S": "60",
@@ -530,7 +580,8 @@ def main() -> None:
                 if options.encoder == "real":
                     variables["ENCODER_CLASS"] = "finetune.engine.Encoder"
                 broker = "redis" if database == "postgresql" else "files"
-                with Site(folder / f"{database}-{n_rows}", database=database, broker=broker, **variables) as site:
+                kind, home = (KeptSite, options.keep.resolve()) if options.keep else (Site, folder)
+                with kind(home / f"{database}-{n_rows}", database=database, broker=broker, **variables) as site:
                     results = Bench(site, n_rows, source, options).run()
                 found.append({"database": database, "rows": n_rows, "results": results})
     finally:

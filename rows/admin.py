@@ -14,6 +14,7 @@ from rows.models import (
     Row,
     SavedFilter,
     SearchText,
+    TextBlock,
     Upload,
     Verbatim,
     ViewOptions,
@@ -125,6 +126,14 @@ class IndexedColumnAdmin(ReadOnlyAdmin):
 @admin.register(Cell)
 class CellAdmin(FoundByNumber):
     list_display = ["id", "column", "row_number", "number", "word"]
+    list_select_related = ["column"]
+    project_path = "column__project"
+
+
+@admin.register(TextBlock)
+class TextBlockAdmin(FoundByNumber):
+    ordering = ["-id"]
+    list_display = ["id", "column", "first_number"]
     list_select_related = ["column"]
     project_path = "column__project"
 

@@ -18,16 +18,17 @@ from django.db import connection, transaction
 from projects.jobs import JobRun, job_enqueue
 from projects.models import ACTIVE_STATES, Column, ColumnType, Job, JobKind, Project, ProjectState
 from rows.importing.store import copy_escaped
-from rows.models import Cell, IndexedColumn, Row, SearchText, Verbatim
+from rows.models import Cell, IndexedColumn, Row, SearchText, TextBlock, Verbatim
+from rows.text import text_pairs
 
 log = structlog.get_logger(__name__)
-CHUNK_ROWS = 5_000
+CHUNK_ROWS = 5_000  # whole blocks of texts
 MAX_COLUMNS = 40  # other columns; those after it are filtered row by row
-TRIGRAMS = "search_text_trigrams"
+GIN_INDEXES = ("search_text_trigrams", "cell_text_trigrams", "text_block_pairs")
 _NULL = "\\N"  # as COPY's text format writes it
 
-# Row number, number, word.
-NewCell = tuple[int, float | None, str | None]
+# Row number, number, word, whole text.
+NewCell = tuple[int, float | None, str | None, str | None]
 
 
 def index_start(*, project: Project, user: Any = None) -> Job | None:
@@ -81,7 +82,7 @@ def index_run(run: JobRun) -> dict[str, Any]:
     if not after:
         with transaction.atomic():
             IndexedColumn.objects.filter(column__in=ids).delete()
-            for model in (Cell, SearchText):
+            for model in (Cell, SearchText, TextBlock):
                 model.objects.filter(column__in=ids)._raw_delete(connection.alias)
     total = Row.objects.filter(project=project).order_by("-number").values_list("number", flat=True).first() or 0
     run.progress(done=after, total=total, stage="Preparing filters")
@@ -115,10 +116,22 @@ def _chunk_write(project: Project, columns: list[Column], after: int, upto: int)
             .order_by()
             .values_list("pk", "row_number", "text")
         )
-        _cells_write(column, [(number, float(len(text)), None) for _pk, number, text in texts])
+        _cells_write(column, [(number, float(len(text)), None, None) for _pk, number, text in texts])
         if connection.vendor == "postgresql":
             lines = (f"{pk}\t{column.pk}\t{copy_escaped(text.lower())}\n" for pk, _number, text in texts)
             _copy("rows_searchtext (verbatim_id, column_id, text)", lines)
+            lines = (f"{column.pk}\t{first}\t{copy_escaped(pairs)}\n" for first, pairs in text_blocks(texts))
+            _copy("rows_textblock (column_id, first_number, pairs)", lines)
+
+
+def text_blocks(texts: list[tuple[int, int, str]]) -> Iterator[tuple[int, str]]:
+    """Yield first row number, letters and pairs of letters of each block of (id, row number, text)."""
+    blocks: dict[int, list[str]] = {}
+    for _pk, number, text in texts:
+        blocks.setdefault(TextBlock.first_of(number), []).append(text.lower())
+    for first, own in blocks.items():
+        whole = TextBlock.SEPARATOR.join(own)
+        yield first, TextBlock.SEPARATOR.join(text_pairs(whole) | set(whole))
 
 
 def column_cells(column: Column, values: list[tuple[int, dict[str, Any]]]) -> Iterator[NewCell]:
@@ -126,31 +139,32 @@ def column_cells(column: Column, values: list[tuple[int, dict[str, Any]]]) -> It
     for number, cells in values:
         value = cells.get(column.ref)
         if value is None or value == "" or value == []:
-            yield number, None, None
+            yield number, None, None, None
         elif column.type in (ColumnType.NUMERICAL, ColumnType.BOOLEAN):
             usable = isinstance(value, int | float)
-            yield number, float(value) if usable else None, None
+            yield number, float(value) if usable else None, None, None
         elif isinstance(value, list):
             for option in value:
-                yield number, None, str(option)[: Cell.WORD_CHARS]
+                yield number, None, str(option)[: Cell.WORD_CHARS], None
+        elif column.type == ColumnType.TEXT:
+            yield number, None, str(value)[: Cell.WORD_CHARS].lower(), str(value).lower()
         else:
-            word = str(value)[: Cell.WORD_CHARS]
-            yield number, None, word.lower() if column.type == ColumnType.TEXT else word
+            yield number, None, str(value)[: Cell.WORD_CHARS], None
 
 
 def _cells_write(column: Column, cells: list[NewCell]) -> None:
     if connection.vendor == "postgresql":
         lines = (
             f"{column.pk}\t{row}\t{_NULL if number is None else repr(number)}\t"
-            f"{_NULL if word is None else copy_escaped(word)}\n"
-            for row, number, word in cells
+            f"{_NULL if word is None else copy_escaped(word)}\t{_NULL if text is None else copy_escaped(text)}\n"
+            for row, number, word, text in cells
         )
-        _copy("rows_cell (column_id, row_number, number, word)", lines)
+        _copy("rows_cell (column_id, row_number, number, word, text)", lines)
         return
     with connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO rows_cell (column_id, row_number, number, word) VALUES (%s, %s, %s, %s)",
-            [(column.pk, *cell) for cell in cells],
+            [(column.pk, *cell[:3]) for cell in cells],
         )
 
 
@@ -167,8 +181,10 @@ def _tidy() -> None:
     if connection.vendor != "postgresql":
         return
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass(%s)", [TRIGRAMS])
-        if cursor.fetchone()[0]:
-            cursor.execute("SELECT gin_clean_pending_list(%s::regclass)", [TRIGRAMS])
+        for name in GIN_INDEXES:
+            cursor.execute("SELECT to_regclass(%s)", [name])
+            if cursor.fetchone()[0]:
+                cursor.execute("SELECT gin_clean_pending_list(%s::regclass)", [name])
         cursor.execute("ANALYZE rows_cell")
         cursor.execute("ANALYZE rows_searchtext")
+        cursor.execute("ANALYZE rows_textblock")

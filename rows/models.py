@@ -221,6 +221,36 @@ class SearchText(models.Model):
         return self.text[:80]
 
 
+class TextBlock(models.Model):
+    """Which letters, and pairs of letters, a hundred texts in a row hold: where a search need not look.
+
+    Trigrams need three letters; for "ok" and ":-)" all texts of a column would be read. `pairs` are in small
+    letters and separated; PostgreSQL has an index of them.
+    """
+
+    N_ROWS = 100
+    SEPARATOR = "\x1f"
+
+    column = models.ForeignKey(Column, models.CASCADE, related_name="+", db_index=False, db_constraint=False)
+    first_number = models.PositiveIntegerField()  # the number of the first row: 1, 101, 201, ...
+    pairs = models.TextField()
+
+    class Meta:
+        indexes = [models.Index(fields=["column", "first_number"], name="text_block_by_row")]
+
+    def __str__(self) -> str:
+        return f"{self.first_number} – {self.first_number + self.N_ROWS - 1}"
+
+    @classmethod
+    def first_of(cls, number: int) -> int:
+        """Return the first row number of the block that a row is in."""
+        return number - (number - 1) % cls.N_ROWS
+
+    @classmethod
+    def numbers(cls, first: int) -> range:
+        return range(first, first + cls.N_ROWS)
+
+
 class Cell(models.Model):
     """A cell of a large table as numbers and short words that an index can order: made from `Row.values`.
 
@@ -235,6 +265,8 @@ class Cell(models.Model):
     row_number = models.PositiveIntegerField()
     number = models.FloatField(null=True)
     word = models.CharField(max_length=WORD_CHARS, null=True)  # noqa: DJ001  (null is not indexed)
+    # The whole of a cell that people typed freely, in small letters: PostgreSQL keeps an index of its trigrams.
+    text = models.TextField(null=True)  # noqa: DJ001  (null is not indexed)
 
     class Meta:
         indexes = [

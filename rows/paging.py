@@ -12,14 +12,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Case, F, FloatField, Q, QuerySet, TextField, Value, When
+from django.db import connection
+from django.db.models import Case, F, FloatField, OuterRef, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Length, Lower, NullIf
 
 from projects.models import Column, ColumnType
 from rows.filters import RowFilter
-from rows.filters.expressions import CellIs, CellNumber, CellText
+from rows.filters.expressions import CellIs, CellNumber, CellText, there_is
 from rows.models import Cell, Verbatim, indexed_columns
 from rows.text import storable
+from rows.walking import numbered_lines
 
 # What the values of a token must be, by field; whole numbers where nothing is said.
 _KINDS = {"is_reviewed": (bool,), "certainty": (float, int), "reviewed_at": (datetime,)}
@@ -32,6 +34,16 @@ def page_ids(*, row_filter: RowFilter, after: str, limit: int) -> tuple[list[int
     A broken token starts again at the top.
     """
     sort = row_filter.sort
+    if sort.fields in (("row_number",), ("-row_number",)):
+        place = read_token(after, ((int,),))
+        lines = numbered_lines(
+            row_filter=row_filter,
+            beyond=place[0] if place else None,
+            descending=sort.is_descending,
+            limit=limit + 1,
+        )
+        token = write_token(lines[limit - 1][1:]) if len(lines) > limit else ""
+        return [pk for pk, _number in lines[:limit]], token
     query = row_filter.apply()
     if sort.key == "similarity":
         return _similar_page(row_filter, query, after, limit)
@@ -61,7 +73,13 @@ def _cell_page(row_filter: RowFilter, query: QuerySet[Verbatim], after: str, lim
     blank: QuerySet[Any, Any]
     if token is None or token[0] == 0:
         if is_indexed:
-            cells = Cell.objects.filter(column=column, row_number__in=query.values("row_number"))
+            cells = Cell.objects.filter(column=column)
+            if (
+                connection.vendor == "sqlite" and not row_filter.is_active
+            ):  # it would make a list of all rows first
+                cells = cells.filter(there_is(query.filter(row_number=OuterRef("row_number"))))
+            else:
+                cells = cells.filter(row_number__in=query.values("row_number"))
             filled = cells.filter(**{f"{value}__isnull": False}).annotate(sort_value=F(value))
         else:
             filled = _with_cell(query, column).filter(sort_value__isnull=False)

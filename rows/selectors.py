@@ -22,9 +22,9 @@ PAGE_ROWS = 50
 
 @dataclass
 class Page:
-    """One keyset page: its verbatims and the token that asks for the next page ("" at the end)."""
+    """One keyset page: the ids of its verbatims and the token that asks for the next page ("" at the end)."""
 
-    verbatims: list[Verbatim]
+    ids: list[int]
     after: str
 
 
@@ -44,9 +44,7 @@ def verbatim_page(*, row_filter: RowFilter, after: str = "", limit: int = PAGE_R
     Keyset pagination: a page costs the same wherever it is, and rows do not repeat or go missing
     when others are inserted or reviewed meanwhile. A broken token starts again at the top.
     """
-    ids, token = page_ids(row_filter=row_filter, after=after, limit=limit)
-    found = {one.pk: one for one in with_topics(Verbatim.objects.filter(pk__in=ids))}
-    return Page([found[pk] for pk in ids if pk in found], token)
+    return Page(*page_ids(row_filter=row_filter, after=after, limit=limit))
 
 
 def get_verbatim(*, column: Column, verbatim_id: int) -> Verbatim:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from operator import add
 
 _NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
 # What people type to search: word, "exact phrase", and either with a minus for texts without it.
@@ -41,3 +42,8 @@ def is_blank(text: str, placeholders: tuple[str, ...] = ()) -> bool:
 def search_terms(query: str) -> list[tuple[str, bool]]:
     """Return the words and phrases of a search, each with whether texts must have it; at most `MAX_TERMS`."""
     return [(phrase or word, not minus) for minus, phrase, word in _TERMS.findall(query)[:MAX_TERMS]]
+
+
+def text_pairs(text: str) -> set[str]:
+    """Return all pairs of neighbouring characters."""
+    return set(map(add, text, text[1:]))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+from django.db import connection
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Length
 from django.db.models.lookups import (
@@ -32,8 +33,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from projects.models import Column, ColumnType
-from rows.filters.expressions import CellBlank, CellIs, CellNumber, CellText, Holds
-from rows.filters.standard import named_if_few
+from rows.filters.expressions import Bytes, CellBlank, CellIs, CellNumber, CellText, Holds
+from rows.filters.naming import NAMED, Naming
+from rows.filters.standard import TRIGRAM
 from rows.models import Cell, Verbatim
 from rows.text import storable
 
@@ -204,7 +206,7 @@ class ColumnCondition:
             return f"{name} {OPS[self.column.type][self.op]}: {listed}"
         return f"{name} {_TEXT_OPS[self.op]}: {values[0]}"
 
-    def condition(self, *, is_indexed: bool) -> Q:
+    def condition(self, *, is_indexed: bool, naming: Naming = NAMED) -> Q:
         """Return what verbatims must fulfil; `is_indexed`: the column's cells are in the table of cells."""
         if self.column.type == ColumnType.TEXT_TO_ANALYZE:
             return self._on_other_text()
@@ -216,9 +218,16 @@ class ColumnCondition:
             return ~Q(Exists(cells.filter(each[0], row_number=OuterRef("row_number"))))
         found = Q()
         for one in each:
-            found &= named_if_few("row_number", cells.filter(one).values_list("row_number", flat=True))
-        # The index keeps the beginning of a long cell: what it found may only be possible.
-        return found & self._on_values() if self.op == "contains" else found
+            found &= naming.rows("row_number", cells.values_list("row_number", flat=True), one)
+        if self.op == "contains" and not self._has_whole_text:
+            # The index keeps the beginning of a long cell: what it found may only be possible.
+            return found & self._on_values()
+        return found
+
+    @property
+    def _has_whole_text(self) -> bool:
+        """Say whether a piece of text is found by its trigrams."""
+        return connection.vendor == "postgresql" and bool(TRIGRAM.search(self.values[0].lower()))
 
     def days(self) -> tuple[date | None, date | None]:
         """Return first and last day of a condition on dates."""
@@ -268,7 +277,12 @@ class ColumnCondition:
         if self.column.type == ColumnType.BOOLEAN:
             return [Q(number__in=[float(value) for value in values])]
         if op == "contains":
-            return [Q(word__contains=values[0].lower()) | Q(Exact(Length("word"), Cell.WORD_CHARS))]
+            if self._has_whole_text:
+                return [Q(text__contains=values[0].lower())]
+            cut = Q(Exact(Length("word"), Cell.WORD_CHARS))
+            if connection.vendor == "postgresql":  # counting letters takes longer than looking for some
+                cut = Q(GreaterThanOrEqual(Bytes("word"), Cell.WORD_CHARS)) & cut
+            return [Q(word__contains=values[0].lower()) | cut]
         if op == "not_contains" or any(len(value) >= Cell.WORD_CHARS for value in values):
             return []  # looks at nearly all cells, or at more than the index keeps of one
         if self.column.type == ColumnType.TEXT:

@@ -6,9 +6,23 @@ What people type becomes a parameter with its wildcards escaped: never SQL, neve
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
-from django.db.models import BooleanField, F, FloatField, Func, TextField
+from django.db.models import (
+    BooleanField,
+    Count,
+    F,
+    FloatField,
+    Func,
+    IntegerField,
+    Q,
+    QuerySet,
+    Subquery,
+    TextField,
+    Value,
+)  # fmt: skip
+from django.db.models.lookups import GreaterThan, IsNull
 
 ROW_VALUES = "row__values"
 _LIKE_SPECIAL = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
@@ -48,7 +62,55 @@ class Holds(Func):
         sql, params = compiler.compile(self.source_expressions[0])
         if self.term.isascii():
             return f"({sql} LIKE %s ESCAPE '\\')", [*params, like_pattern(self.term, whole=self.whole)]
-        return f"({sql} GLOB %s)", [*params, glob_pattern(self.term, whole=self.whole)]
+        found, pattern = f"({sql} GLOB %s)", glob_pattern(self.term, whole=self.whole)
+        known = max(re.findall("[\x20-\x7e]+", self.term), key=len, default="")
+        if not known:
+            return found, [*params, pattern]
+        # LIKE takes a fifth of the time: it looks for what it knows, and leaves GLOB little to look at.
+        sieve = f"({sql} LIKE %s ESCAPE '\\')"
+        return f"({sieve} AND {found})", [*params, like_pattern(known), *params, pattern]
+
+
+class Bytes(Func):
+    """How many bytes a text takes (PostgreSQL)."""
+
+    function = "OCTET_LENGTH"
+    output_field = IntegerField()
+
+
+class HoldsPairs(Func):
+    """Say whether a block of texts holds all these letters or pairs of letters (PostgreSQL, by its index)."""
+
+    output_field = BooleanField()
+    conditional = True
+
+    def __init__(self, expression: Any, pairs: list[str]) -> None:
+        super().__init__(expression)
+        self.pairs = pairs
+
+    def as_postgresql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:
+        sql, params = compiler.compile(self.source_expressions[0])
+        return f"(string_to_array({sql}, E'\\x1f') @> %s::text[])", [*params, self.pairs]
+
+
+def there_is(query: QuerySet[Any, Any]) -> Q:
+    """Return the condition that a correlated query finds something, asked row by row.
+
+    Of EXISTS the planner may make a join and collect what is there in all rows first: a bad idea for one page
+    where many fulfil it, and it does not know how many.
+    """
+    first = Subquery(query.annotate(one=Value(1)).values("one")[:1], output_field=IntegerField())
+    return Q(IsNull(first, False))
+
+
+def there_is_among(query: QuerySet[Any, Any], where: Q) -> Q:
+    """Return the condition that one of the few rows of a correlated query is as asked.
+
+    `where` is no condition of the query itself: the planner would take the index of it, and read a month of dates
+    to find the day of one row.
+    """
+    found = query.annotate(n=Count("pk", filter=where)).values("n")
+    return Q(GreaterThan(Subquery(found, output_field=IntegerField()), 0))
 
 
 class _Cell(Func):

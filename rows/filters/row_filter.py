@@ -23,6 +23,7 @@ from projects.models import Column
 from rows import hooks
 from rows.filters import standard
 from rows.filters.columns import ColumnCondition, day_text, range_text, rolling_start, rolling_text
+from rows.filters.naming import NAMED, Naming
 from rows.filters.reading import read_into
 from rows.filters.sorting import SORTS, Sort
 from rows.filters.standard import Lost
@@ -262,11 +263,12 @@ class RowFilter:
         stamp = f":{answer.state}:{len(answer.ids)}:{hash(answer.ids)}" if answer else ""
         return f"{self.query_string()}:{timezone.localdate()}{stamp}"
 
-    def apply(self, *, group: bool | None = None) -> QuerySet[Verbatim]:
+    def apply(self, *, group: bool | None = None, naming: Naming = NAMED) -> QuerySet[Verbatim]:
         """Return the verbatims asked for, unsorted.
 
         `group` True shows one verbatim of each duplicate group; default is what the query asks for. A search
         by meaning that is not answered matches nothing: acts on "all that match" must not touch the rest.
+        Who passes a `naming` of its own has to heed what it keeps.
         """
         query: QuerySet[Verbatim] = Verbatim.objects.live(self.column)
         if self.is_grouped if group is None else group:
@@ -275,10 +277,18 @@ class RowFilter:
         for _text, _pairs, own in self._parts():
             if own is not None:
                 condition &= own
-        return query.filter(condition & self._combined)
+        return query.filter(condition & (self._named if naming is NAMED else self._combined(naming)))
 
     @cached_property
-    def _combined(self) -> Q:
+    def _named(self) -> Q:
+        return self._combined(NAMED)
+
+    @cached_property
+    def _indexed(self) -> set[int]:
+        asked = [one.column.pk for one in self.columns]
+        return indexed_columns([self.column.pk, *asked]) if self.q or asked else set()
+
+    def _combined(self, naming: Naming) -> Q:
         found = standard.topic_condition(
             self.column,
             topics=[topic.pk for topic in self.topics],
@@ -287,13 +297,13 @@ class RowFilter:
             sentiments=self.topic_sentiments,
             sources=self.sources,
             has_topics=self.has_topics,
+            naming=naming,
         )
-        asked = [one.column.pk for one in self.columns]
-        indexed = indexed_columns([self.column.pk, *asked]) if self.q or asked else set()
         if self.q:
-            found &= standard.text_condition(self.q, self.column, is_indexed=self.column.pk in indexed)
+            is_indexed = self.column.pk in self._indexed
+            found &= standard.text_condition(self.q, self.column, is_indexed=is_indexed, naming=naming)
         for one in self.columns:
-            found &= one.condition(is_indexed=one.column.pk in indexed)
+            found &= one.condition(is_indexed=one.column.pk in self._indexed, naming=naming)
         if self.meaning_answer is not None:
             found &= Q(pk__in=self.meaning_answer.ids)
         return found

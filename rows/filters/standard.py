@@ -6,6 +6,7 @@ Each reader takes values from a query string and returns clean ones; what cannot
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -17,16 +18,17 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from projects.models import Column
-from rows.filters.expressions import Holds
-from rows.models import Assignment, AssignmentSource, SearchText
-from rows.text import search_terms
+from rows.filters.expressions import Holds, HoldsPairs, there_is
+from rows.filters.naming import NAMED, InPlace, Naming
+from rows.models import Assignment, AssignmentSource, SearchText, TextBlock
+from rows.text import search_terms, text_pairs
 from topics.models import Topic
 
 YES_NO = {"yes": True, "no": False}
 SENTIMENTS = {"positive": 1, "neutral": 0, "negative": -1, "1": 1, "0": 0, "-1": -1}
 FLAGS = ("reviewed", "highlighted", "empty", "duplicates", "has_topics")
-MAX_NAMED = 5_000  # rows that are named one by one
 MAX_VALUES = 1_000  # of one kind: more is no filter a person made
+TRIGRAM = re.compile(r"[^\W_]{3}")  # what an index of trigrams can look for: three letters or digits in a row
 
 
 @dataclass(frozen=True)
@@ -92,19 +94,7 @@ def moments(name: str, first: date | None, last: date | None) -> Q:
     return found
 
 
-def named_if_few(field: str, values: QuerySet[Any, Any]) -> Q:
-    """Return the condition that a field is among the values a query finds.
-
-    How many rows fulfil a condition the planner can only guess, and a wrong guess costs seconds at a million
-    rows. Few: they are looked up here and named, and the planner knows. Many: the rows are read in their order,
-    and the first fifty are soon found.
-    """
-    values = values.order_by()
-    few = list(values[: MAX_NAMED + 1])
-    return Q(**{f"{field}__in": few if len(few) <= MAX_NAMED else values})
-
-
-def text_condition(query: str, column: Column, *, is_indexed: bool) -> Q:
+def text_condition(query: str, column: Column, *, is_indexed: bool, naming: Naming = NAMED) -> Q:
     """Return the condition that texts hold all words and phrases of a search, and none of those with a minus."""
     terms = search_terms(query)
     if is_indexed and terms and connection.vendor == "postgresql":
@@ -113,12 +103,27 @@ def text_condition(query: str, column: Column, *, is_indexed: bool) -> Q:
         for term, wanted in terms:
             held = Q(text__contains=term.lower())
             texts = texts.filter(held if wanted else ~held)
-        return named_if_few("pk", texts.values_list("verbatim", flat=True))
+        in_blocks = _in_blocks([term.lower() for term, wanted in terms if wanted], column, naming)
+        if in_blocks is not None:
+            return in_blocks & there_is(texts.filter(verbatim=OuterRef("pk")))
+        return naming.rows("pk", texts.values_list("verbatim", flat=True))
     found = Q()
     for term, wanted in terms:
         held = Q(Holds("text", term))
         found &= held if wanted else ~held
     return found
+
+
+def _in_blocks(terms: list[str], column: Column, naming: Naming) -> Q | None:
+    """Return the condition that a row is where all terms may occur, None where the index of trigrams knows better.
+
+    It knows nothing of terms without three letters or digits in a row, like "ok" or ":-)".
+    """
+    if not terms or any(TRIGRAM.search(term) for term in terms):
+        return None
+    pairs = {pair for term in terms for pair in text_pairs(term) or {term}}
+    blocks = TextBlock.objects.filter(HoldsPairs("pairs", sorted(pairs)), column=column)
+    return naming.blocks(blocks)
 
 
 def live_assignments(column: Column) -> Callable[[], QuerySet[Assignment]]:
@@ -144,6 +149,7 @@ def topic_condition(
     sentiments: Sequence[int],
     sources: Sequence[str],
     has_topics: bool | None,
+    naming: Naming = NAMED,
 ) -> Q:
     """Return the condition on the topics of a verbatim; sentiments narrow topics and categories."""
     found = Q()
@@ -158,14 +164,14 @@ def topic_condition(
         else:  # few: found by their own index, not by looking at every row
             ids = Topic.objects.filter(column=column, deleted_at=None).values_list("pk", flat=True)
             few = Assignment.objects.filter(~Q(source=AssignmentSource.AI), topic__in=list(ids))
-            found &= named_if_few("pk", few.filter(source__in=sources).values_list("verbatim", flat=True))
+            found &= NAMED.rows("pk", few.filter(source__in=sources).values_list("verbatim", flat=True))
 
     def having(**which: Any) -> QuerySet[Assignment]:
         query = Assignment.objects.filter(**which)
         return query.filter(sentiment__in=sentiments) if sentiments else query
 
     def on_any(ids: Sequence[int]) -> Q:
-        return named_if_few("pk", having(topic__in=ids).values_list("verbatim", flat=True))
+        return naming.rows("pk", having(topic__in=ids).values_list("verbatim", flat=True))
 
     if categories:
         own_topics = Topic.objects.filter(column=column, category__in=categories, deleted_at=None)
@@ -177,9 +183,13 @@ def topic_condition(
     if mode == "none":  # not "not in": PostgreSQL would make a list of all of them first
         return found & ~Q(Exists(having(topic__in=topics).filter(verbatim=OuterRef("pk"))))
     if mode == "all":
+        if isinstance(naming, InPlace):
+            for topic in topics:
+                found &= on_any([topic])
+            return found
         first, *others = topics
         both = having(topic=first)
         for topic in others:
             both = both.filter(verbatim__in=having(topic=topic).order_by().values("verbatim"))
-        return found & named_if_few("pk", both.values_list("verbatim", flat=True))
+        return found & naming.rows("pk", both.values_list("verbatim", flat=True))
     return found & on_any(topics)

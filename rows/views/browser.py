@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -16,7 +18,8 @@ from projects.selectors import get_column_for_read
 from rows.filters import SIMILARITY, SORTS, RowFilter, sorts_for
 from rows.models import Verbatim
 from rows.results import result_categories, statistics
-from rows.selectors import Page, row_numbers, verbatim_page, with_topics
+from rows.row_list import row_list
+from rows.selectors import Page, row_numbers, verbatim_page
 from rows.views.options import get_options, read_filter, shown_columns
 
 CHUNK_IDS = 100
@@ -38,55 +41,25 @@ def verbatim_base(column: Column) -> str:
 
 
 def row_context(
-    request: HttpRequest, column: Column, verbatims: list[Verbatim], row_filter: RowFilter
+    request: HttpRequest, column: Column, row_filter: RowFilter, verbatims: QuerySet[Verbatim], ids: Sequence[int]
 ) -> dict[str, Any]:
-    """Return what the rows of one chunk need to be drawn."""
-    shown = shown_columns(request, column)
-    texts: dict[tuple[int, int], str] = {}
-    analysed = [other.pk for other in shown if other.type == ColumnType.TEXT_TO_ANALYZE]
-    if analysed:
-        rows = [verbatim.row_id for verbatim in verbatims]
-        for row, own, text in Verbatim.objects.filter(row__in=rows, column__in=analysed).values_list(
-            "row_id", "column_id", "text"
-        ):
-            texts[row, own] = text
-    for verbatim in verbatims:
-        cells = []
-        for other in shown:
-            value = (
-                texts.get((verbatim.row_id, other.pk), "")
-                if other.type == ColumnType.TEXT_TO_ANALYZE
-                else verbatim.row.values.get(other.ref)
-            )
-            if value not in (None, "", []):
-                cells.append((other.name, cell_text(value)))
-        verbatim.cells = cells  # type: ignore[attr-defined]
+    """Return what `rows/_rows.html` needs to draw the verbatims named by `ids`."""
+    base = verbatim_base(column)
     return {
         "column": column,
-        "verbatims": verbatims,
+        "rows": row_list(verbatims, ids, shown=shown_columns(request, column), base_url=base),
         "row_filter": row_filter,
-        "verbatim_base": verbatim_base(column),
+        "verbatim_base": base,
         "may_write": may_write(column),
         "grouped": row_filter.is_grouped,
     }
 
 
-def cell_text(value: Any) -> str:
-    """Return a cell as a person reads it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if isinstance(value, list):
-        return ", ".join(str(one) for one in value)
-    return str(value)
-
-
 def _chunk_context(request: HttpRequest, column: Column, row_filter: RowFilter, page: Page) -> dict[str, Any]:
-    context = row_context(request, column, page.verbatims, row_filter)
+    context = row_context(request, column, row_filter, Verbatim.objects.all(), page.ids)
     query = row_filter.query_string()
     base = reverse("rows:chunk", args=[column.pk])
-    context["chunk_ids"] = ",".join(str(verbatim.pk) for verbatim in page.verbatims)
+    context["chunk_ids"] = ",".join(row["pk"] for row in context["rows"])
     context["chunk_query"] = query
     context["next_url"] = f"{base}?{query}{'&' if query else ''}after={page.after}" if page.after else ""
     return context
@@ -143,9 +116,8 @@ def chunk(request: HttpRequest, column_id: int) -> HttpResponse:
         page = verbatim_page(row_filter=row_filter, after=request.GET.get("after", ""))
         return render(request, "rows/_chunk.html", _chunk_context(request, column, row_filter, page))
     ids = [int(value) for value in wanted.split(",") if value.isdecimal() and len(value) < 19][:CHUNK_IDS]
-    found = {verbatim.pk: verbatim for verbatim in with_topics(Verbatim.objects.live(column).filter(pk__in=ids))}
-    verbatims = [found[pk] for pk in ids if pk in found]
-    return render(request, "rows/_rows.html", row_context(request, column, verbatims, row_filter))
+    context = row_context(request, column, row_filter, Verbatim.objects.live(column), ids)
+    return render(request, "rows/_rows.html", context)
 
 
 @require_safe

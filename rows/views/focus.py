@@ -31,10 +31,11 @@ from rows.reviewing import (
     lines_of,
     skipped_ids,
 )
+from rows.row_list import cell_text
 from rows.selectors import get_verbatim
 from rows.services import leases, reviews
 from rows.stop_advice import review_target, stop_advice
-from rows.views.browser import cell_text, may_edit_topics
+from rows.views.browser import may_edit_topics
 from rows.views.options import shown_columns
 from rows.views.sidebar import conflict, picker_context, trigger
 from topicassign.errors import ApplicationError, StaleRevisionError

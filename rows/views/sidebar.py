@@ -25,6 +25,7 @@ from rows.reviewing import (
     lines_of,
     lines_of_choices,
 )
+from rows.row_list import cell_text
 from rows.selectors import (
     get_verbatim,
     identical_numbers,
@@ -35,7 +36,7 @@ from rows.selectors import (
 )
 from rows.services import reviews
 from rows.services.bulk import bulk_active
-from rows.views.browser import cell_text, may_edit_topics, may_write
+from rows.views.browser import may_edit_topics, may_write
 from topicassign.errors import ApplicationError, StaleRevisionError
 
 

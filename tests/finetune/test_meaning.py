@@ -104,7 +104,7 @@ def test_pages_of_similar_rows_follow_each_other(read: Column) -> None:
     seen, after = [], ""
     for _step in range(10):
         page = verbatim_page(row_filter=row_filter, after=after, limit=1)
-        seen += [one.row_number for one in page.verbatims]
+        seen += [read.verbatims.get(pk=pk).row_number for pk in page.ids]
         after = page.after
         if not after:
             break

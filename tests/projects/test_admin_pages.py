@@ -21,6 +21,7 @@ from rows.models import (
     Row,
     SavedFilter,
     SearchText,
+    TextBlock,
     Upload,
     Verbatim,
     ViewOptions,
@@ -64,6 +65,7 @@ def one_of_each(project, column, alice, assign):
     SavedFilter.objects.create(column=column, owner=alice, name="Late", query="q=late")
     IndexedColumn.objects.get_or_create(column=column)
     Cell.objects.get_or_create(column=column, row_number=1, defaults={"number": 2.0})
+    TextBlock.objects.get_or_create(column=column, first_number=1, defaults={"pairs": "la\x1fat"})
     SearchText.objects.get_or_create(verbatim=verbatim, column=column, defaults={"text": "late"})
 
 

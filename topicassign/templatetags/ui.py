@@ -42,9 +42,11 @@ def sentiment_name(sentiment: int | None) -> str:
 
 def sentiment_word(sentiment: int | None) -> str:
     """Return the word a person reads for a sentiment."""
-    return {None: "", 1: _("positive"), 0: _("neutral"), -1: _("negative")}[
-        None if sentiment is None else int(sentiment)
-    ]
+    if sentiment is None:
+        return ""
+    if sentiment == 0:
+        return _("neutral")
+    return _("positive") if sentiment > 0 else _("negative")
 
 
 @register.simple_tag
@@ -120,17 +122,17 @@ def chip(
 @register.simple_tag
 def assignment_chip(assignment: Any) -> SafeString:
     """Return the chip of a topic on a row: who put it there and how sure the AI was is its tooltip."""
-    topic = assignment.topic
+    return topic_chip(assignment.topic, assignment.sentiment, assignment.source, assignment.probability)
+
+
+def topic_chip(topic: Any, sentiment: int | None, source: str, probability: float | None) -> SafeString:
+    """Return the chip of an assignment, given by its parts."""
     title = f"{topic.category.label}: {topic.label}"
-    if assignment.source == "ai":
-        share = f", {100 * assignment.probability:.0f} %" if assignment.probability is not None else ""
+    if source == "ai":
+        share = f", {100 * probability:.0f} %" if probability is not None else ""
         title += f" ({_('AI')}{share})"
     return chip(
-        topic.sentiment_label(assignment.sentiment),
-        topic.category.label,
-        topic.category.color,
-        assignment.sentiment,
-        title=title,
+        topic.sentiment_label(sentiment), topic.category.label, topic.category.color, sentiment, title=title
     )
 
 
