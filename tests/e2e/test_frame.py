@@ -37,18 +37,6 @@ def test_a_wrong_password_is_told_beside_the_form(site, alice):
     site.assert_accessible()
 
 
-@pytest.mark.parametrize("path", ["/login/", "/password/reset/", "/nothing/here/"])
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_account_and_error_pages_are_accessible_and_narrow(site, alice, path, theme):
-    site.expect_problem("status of 404")
-    site.theme(theme)
-    if "nothing" in path:
-        site.sign_in(alice)
-    site.page.goto(site.url + path)
-    site.assert_accessible()
-    site.assert_fits()
-
-
 def test_the_theme_is_kept_and_drawn_by_the_server(site, alice):
     site.sign_in(alice)
     page = site.open("/")
