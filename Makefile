@@ -5,7 +5,7 @@ PYTHON := $(VENV)/bin/python
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench bench-learning vendor lock messages clean venv-run venv-dev
+.PHONY: help run test lint bench bench-learning screenshots vendor lock messages clean venv-run venv-dev
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,6 +31,9 @@ bench: venv-dev ## Measure the application; ARGS="--rows 10000,100000 --database
 
 bench-learning: venv-dev ## Measure how well the AI learns; ARGS="FILE ... --seeds 0,1,2 --no-deep"
 	$(PYTHON) bench/learning.py $(ARGS)
+
+screenshots: venv-dev ## Take the pictures of the documentation anew (needs Chromium); ARGS="view focus --port 8123"
+	@$(PYTHON) scripts/screenshots.py $(ARGS)
 
 vendor: ## Copy the pinned browser files into static/vendor (needs npm)
 	npm ci --ignore-scripts --no-audit --no-fund

@@ -1,10 +1,12 @@
 // Keeps what somebody types in this tab until it is saved, so that an expired session, a lost
-// connection or a reload loses nothing (sessionStorage: gone when the tab is closed).
+// connection or a reload loses nothing (it is gone when the tab is closed; where the
+// browser keeps nothing, a draft lives in the page alone).
 // <form data-draft="project-12-description"> … <textarea name="description"></textarea> … </form>
 // A draft belongs to the person who typed it (meta user-id) and is dropped when its form was sent well.
 
 import { onAfterRequest, onNewContent } from "./htmx-config.js";
 import { meta } from "./page.js";
+import { session } from "./storage.js";
 
 const PREFIX = "draft:";
 const user = meta("user-id");
@@ -25,15 +27,11 @@ function save(form) {
     const index = `${field.name}\u0000${field.type === "radio" || field.type === "checkbox" ? field.value : ""}`;
     values[index] = ["checkbox", "radio"].includes(field.type) ? field.checked : field.value;
   }
-  try {
-    sessionStorage.setItem(key(form), JSON.stringify(values));
-  } catch {
-    // storage full or switched off: the draft lives in the page alone
-  }
+  session.set(key(form), JSON.stringify(values));
 }
 
 function restore(form) {
-  const stored = sessionStorage.getItem(key(form));
+  const stored = session.get(key(form));
   if (!stored || form.dataset.draftRestored) return;
   form.dataset.draftRestored = "1";
   const values = JSON.parse(stored);
@@ -47,7 +45,7 @@ function restore(form) {
 }
 
 export function forget(form) {
-  sessionStorage.removeItem(key(form));
+  session.remove(key(form));
 }
 
 document.addEventListener("input", (event) => {
@@ -70,15 +68,15 @@ onAfterRequest(({ element, ok, verb }) => {
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (!form.dataset.draft || form.hasAttribute("hx-post")) return;
-  sessionStorage.setItem("draft-sent", key(form));
+  session.set("draft-sent", key(form));
 });
 
 {
-  const sent = sessionStorage.getItem("draft-sent");
+  const sent = session.get("draft-sent");
   const onLogin = location.pathname === meta("login-url");
   if (sent && !onLogin) {
-    sessionStorage.removeItem("draft-sent");
+    session.remove("draft-sent");
     const again = [...document.querySelectorAll("form[data-draft]")].some((form) => key(form) === sent);
-    if (!again) sessionStorage.removeItem(sent);
+    if (!again) session.remove(sent);
   }
 }

@@ -3,6 +3,7 @@
 // are asked for again, so what comes back is fresh.
 
 import { activate } from "./htmx-config.js";
+import { session } from "./storage.js";
 
 const PREFIX = "feed:";
 const MOST_LISTS = 8;
@@ -10,7 +11,7 @@ const MAX_AGE_MS = 3_600_000;
 const BACK = "feed-back";
 
 // htmx answers the back button inside the page with a reload: only this tells it from a reload by hand.
-window.addEventListener("popstate", () => sessionStorage.setItem(BACK, "1"));
+window.addEventListener("popstate", () => session.set(BACK, "1"));
 
 const keyOf = (feed) => `${PREFIX}${location.pathname}?${feed.dataset.query}`;
 
@@ -31,25 +32,22 @@ export function remember(feed, root) {
   if (!top || !chunks.length) return;
   const heights = chunks.map((chunk) => Math.round(chunk.querySelector(".chunk__rows").getBoundingClientRect().height));
   const state = { at: Date.now(), top, open: feed.dataset.current ?? "", next, chunks: chunks.map((chunk, index) => [chunk.dataset.ids, heights[index]]) };
-  try {
-    const old = Object.keys(sessionStorage).filter((key) => key.startsWith(PREFIX) && key !== keyOf(feed));
-    old.sort((a, b) => JSON.parse(sessionStorage[a]).at - JSON.parse(sessionStorage[b]).at);
-    old.slice(0, Math.max(0, old.length - MOST_LISTS + 1)).forEach((key) => sessionStorage.removeItem(key));
-    sessionStorage.setItem(keyOf(feed), JSON.stringify(state));
-  } catch {
-    // storage full or switched off: the list starts at its top next time
-  }
+  // Where nothing is kept the list starts at its top next time.
+  const old = session.keys(PREFIX).filter((key) => key !== keyOf(feed));
+  old.sort((a, b) => JSON.parse(session.get(a)).at - JSON.parse(session.get(b)).at);
+  old.slice(0, Math.max(0, old.length - MOST_LISTS + 1)).forEach((key) => session.remove(key));
+  session.set(keyOf(feed), JSON.stringify(state));
 }
 
 /** What to put back into a list that has just come; null where it starts afresh. */
 export function recall(feed) {
   const how = performance.getEntriesByType("navigation")[0]?.type;
-  const isBack = how === "back_forward" || Boolean(sessionStorage.getItem(BACK));
-  sessionStorage.removeItem(BACK);
+  const isBack = how === "back_forward" || Boolean(session.get(BACK));
+  session.remove(BACK);
   if (!isBack && how !== "reload") return null;
   let state;
   try {
-    state = JSON.parse(sessionStorage.getItem(keyOf(feed)));
+    state = JSON.parse(session.get(keyOf(feed)));
   } catch {
     return null;
   }

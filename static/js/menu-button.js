@@ -3,6 +3,8 @@
 // Down arrow opens; arrows, Home and End move between items; Escape, Tab out and a click elsewhere close.
 // data-keep-open: stays open when something inside is clicked (small forms); [data-menu-close] closes it.
 
+const EDGE = 8;
+
 class MenuButton extends HTMLElement {
   connectedCallback() {
     this.button = this.querySelector(":scope > button");
@@ -39,13 +41,19 @@ class MenuButton extends HTMLElement {
     this.dispatchEvent(new CustomEvent(open ? "menu-open" : "menu-closed", { bubbles: true }));
   }
 
-  /** Keep the menu on the screen. */
+  /** Keep the menu on the screen: at the other end of the button where there is room, else moved as far as it takes. */
   place() {
     this.menu.classList.remove("menu--up");
-    const box = this.menu.getBoundingClientRect();
-    if (box.left < 4) this.menu.classList.add("menu--start");
-    if (box.right > innerWidth - 4) this.menu.classList.remove("menu--start");
-    if (box.bottom > innerHeight - 4 && this.getBoundingClientRect().top > box.height) this.menu.classList.add("menu--up");
+    this.menu.style.translate = "";
+    let box = this.menu.getBoundingClientRect();
+    if (box.left < EDGE) this.menu.classList.add("menu--start");
+    if (box.right > innerWidth - EDGE) this.menu.classList.remove("menu--start");
+    if (box.bottom > innerHeight - EDGE && this.getBoundingClientRect().top > box.height) this.menu.classList.add("menu--up");
+    if (getComputedStyle(this.menu).position === "fixed") return; // a sheet: as wide as the screen
+    box = this.menu.getBoundingClientRect();
+    const wide = document.documentElement.clientWidth;
+    const shift = Math.max(EDGE - box.left, 0) || Math.min(wide - EDGE - box.right, 0);
+    if (shift) this.menu.style.translate = `${shift}px`;
   }
 
   onKey(event) {

@@ -9,6 +9,8 @@
 // again when one of these events reaches body while it is shown; while somebody types in it, when they are done.
 // <button type="button" data-open-tab="t-b">…</button> anywhere on the page shows that tab.
 
+import { local } from "./storage.js";
+
 const REFRESH_MS = 200;
 
 class TabList extends HTMLElement {
@@ -29,7 +31,7 @@ class TabList extends HTMLElement {
       tab.focus();
       this.select(tab);
     });
-    const stored = this.dataset.remember && localStorage.getItem(`tab:${this.dataset.remember}`);
+    const stored = this.dataset.remember && local.get(`tab:${this.dataset.remember}`);
     const first = this.tabs.find((tab) => tab.id === stored) ?? this.tabs.find((tab) => tab.getAttribute("aria-selected") === "true");
     this.names = new Set([...this.querySelectorAll("[data-refresh-on]")].flatMap((panel) => panel.dataset.refreshOn.split(" ")));
     this.onEvent = (event) => this.refresh(event.type);
@@ -82,7 +84,7 @@ class TabList extends HTMLElement {
       if (panel) panel.hidden = !on;
       if (on) panel?.dispatchEvent(new CustomEvent("tab-open"));
     }
-    if (remember && this.dataset.remember) localStorage.setItem(`tab:${this.dataset.remember}`, chosen.id);
+    if (remember && this.dataset.remember) local.set(`tab:${this.dataset.remember}`, chosen.id);
   }
 }
 

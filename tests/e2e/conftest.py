@@ -15,6 +15,12 @@ from typing import Any
 import pytest
 from django.core.signals import request_finished, request_started
 from django.test import Client
+from django.utils import timezone
+
+from finetune.models import ModelVersion
+from projects.models import Column, Job, JobKind, JobState, Project
+from projects.services.members import invitation_create
+from projects.services.projects import project_delete, project_update
 
 # Playwright's synchronous interface runs an event loop in the test's thread.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
@@ -25,6 +31,7 @@ ARGS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+AXE_COLOR_RULES = ["color-contrast", "link-in-text-block"]
 AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -145,19 +152,32 @@ class Site:
         self.page.locator("html[data-complete='1']").wait_for(state="attached")
         return self.page
 
-    def assert_accessible(self) -> None:
-        """Run axe on the page as it stands."""
-        self.page.evaluate(AXE.read_text(encoding="utf-8"))
+    def assert_accessible(self, rules: dict[str, Any] | None = None) -> None:
+        """Run axe on the page as it stands: all rules, or only those of axe's option `runOnly`."""
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(AXE.read_text(encoding="utf-8"))
         found = self.page.evaluate(
             # axe itself sets styles, which the policy stops: no report from this document any more.
-            "tags => (window.axeRuns = true,"
-            " axe.run(document, {runOnly: {type: 'tag', values: tags}, resultTypes: ['violations']})"
+            "only => (window.axeRuns = true,"
+            " axe.run(document, {runOnly: only, resultTypes: ['violations']})"
             ".then(result => result.violations.map(one => one.id + ': ' + one.help + '\\n  '"
             " + one.nodes.slice(0, 4).map(node => node.html.slice(0, 200) + node.failureSummary).join('\\n  '))))"
             ".catch(error => [String(error)])",
-            AXE_TAGS,
+            rules or {"type": "tag", "values": AXE_TAGS},
         )
         assert not found, "\n".join(found)
+
+    def assert_accessible_in_both_themes(self) -> None:
+        """Run axe in light and in dark, without loading the page again.
+
+        Colours are all that differs, so the rules about colour are all that runs in the second one.
+        """
+        for theme, rules in (("light", None), ("dark", {"type": "rule", "values": AXE_COLOR_RULES})):
+            self.page.evaluate("theme => (document.documentElement.dataset.theme = theme)", theme)
+            try:
+                self.assert_accessible(rules)
+            except AssertionError as error:
+                raise AssertionError(f"in {theme}: {error}") from None
 
     def assert_fits(self, width: int = 320) -> None:
         """Assert that nothing scrolls sideways at a width (WCAG 1.4.10)."""
@@ -194,3 +214,35 @@ def second_site(browser: Any, browser_context_args: dict[str, Any], live_server:
 @pytest.fixture
 def column_url() -> Callable[..., str]:
     return lambda column, rest="": f"/columns/{column.pk}/{rest}"
+
+
+@pytest.fixture
+def furnished(project: Project, column: Column, alice: Any, make_project: Callable[..., Project]) -> Project:
+    """A project with something of everything its pages show."""
+    ModelVersion.objects.create(column=column, number=1, trigger="reviews", state="deployed", ai_score=63)
+    project_update(project=project, values={"description": "Wave 3", "tags": ["nps", "shop"]}, user=alice)
+    invitation_create(project=project, role="viewer", email="dora@example.org", user=alice)
+    Job.objects.create(
+        kind=JobKind.UPDATE,
+        state=JobState.RUNNING,
+        project=project,
+        column=column,
+        user=alice,
+        stage="Encode texts",
+        done=30,
+        total=120,
+        heartbeat_at=timezone.now(),
+    )
+    Job.objects.create(
+        kind=JobKind.EXPORT,
+        state=JobState.FAILED,
+        project=project,
+        user=alice,
+        finished_at=timezone.now(),
+        error="The disk of the server is full. Free some space, then try again.",
+    )
+    Job.objects.create(
+        kind=JobKind.IMPORT, state=JobState.DONE, project=project, user=alice, finished_at=timezone.now()
+    )
+    project_delete(project=make_project(alice, name="Old survey"), user=alice)
+    return project

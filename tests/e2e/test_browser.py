@@ -50,25 +50,6 @@ def test_rows_show_text_topics_sentiment_and_duplicates(view):
     expect(row(page, 6)).to_contain_text("N/A")  # a word somebody typed, not a missing value
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_view_is_accessible_and_narrow(view, theme, coded, column_url):
-    view.theme(theme)
-    page = view.open(column_url(coded))
-    expect(page.locator("#row-count")).to_contain_text("rows")
-    view.assert_accessible()
-    page.get_by_role("button", name="Filter", exact=True).click()
-    view.assert_accessible()
-    page.keyboard.press("Escape")
-    for tab in ("Results", "Statistics"):
-        page.get_by_role("tab", name=tab).click()
-        expect(page.get_by_role("tabpanel", name=tab)).not_to_be_empty()
-        view.assert_accessible()
-    row(page, 1).click()
-    expect(page.get_by_role("heading", name="Row 1")).to_be_visible()
-    view.assert_accessible()
-    view.assert_fits()
-
-
 def test_a_change_in_the_panel_saves_reviews_and_can_be_undone(view, coded):
     page = view.page
     row(page, 2).click()

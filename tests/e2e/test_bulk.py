@@ -229,6 +229,7 @@ def test_nothing_chosen_is_said_and_not_sent(view):
     bar(page).get_by_role("button", name="Topics").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("Choose at least one topic to add.")
+    page.locator("bulk-form:defined").wait_for(state="attached")  # before that the server would say it
     dialog.get_by_role("button", name="Change rows").press("Enter")
     expect(page.locator("#live")).to_have_text("Choose at least one topic to add.")
     assert not Change.objects.exists()
@@ -243,25 +244,6 @@ def test_the_open_row_and_the_dialog_do_not_share_ids(view):
     expect(page.get_by_role("dialog")).to_be_visible()
     ids = page.evaluate("[...document.querySelectorAll('[id]')].map(one => one.id)")
     assert len(ids) == len(set(ids)), json.dumps(sorted({one for one in ids if ids.count(one) > 1}))
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("role", ["admin"])
-def test_bar_and_dialogs_are_accessible_and_narrow(view, theme, role, column, column_url):
-    view.theme(theme)
-    page = view.open(column_url(column))
-    row(page, 1).get_by_role("checkbox").check()
-    expect(bar(page)).to_contain_text("Select all 12")
-    view.assert_accessible()
-    view.assert_fits()
-    bar(page).get_by_role("button", name="Topics").click()
-    expect(page.get_by_role("dialog")).to_be_visible()
-    view.assert_accessible()
-    view.assert_fits()
-    page.keyboard.press("Escape")
-    bar(page).get_by_role("button", name="Delete").click()
-    expect(page.get_by_role("dialog")).to_contain_text("Delete 1 row?")
-    view.assert_accessible()
 
 
 def test_ticks_and_buttons_are_large_enough(view):

@@ -139,35 +139,14 @@ def test_the_builder_by_keyboard(view, table):
     expect(button).to_be_focused()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_builder_and_saved_filters_are_accessible_and_narrow(view, table, theme):
-    view.theme(theme)
-    page = view.open(f"{view.address}?reviewed=no&topic=999999&row_min=1")
-    expect(page.locator(".chip--lost")).to_be_visible()
-    view.assert_accessible()
-    builder = open_builder(page)
-    for name in ("Topics", "Reviewed", "Date added"):
-        field(builder, name).locator("summary").first.click()
-        view.assert_accessible()
-    field(builder, "Region").locator("summary").click()
-    expect(builder.get_by_role("checkbox", name=re.compile("^North"))).to_be_visible()
-    view.assert_accessible()
-    view.assert_fits()
-    page.set_viewport_size({"width": 390, "height": 800})
-    page.reload()
-    builder = open_builder(page)
-    box = builder.bounding_box()
+@pytest.mark.parametrize("width", [390, 700, 1024])
+def test_the_builder_is_on_the_screen_at_every_width(view, table, width):
+    view.page.set_viewport_size({"width": width, "height": 800})
+    view.page.reload()
+    box = open_builder(view.page).bounding_box()
     assert box["x"] >= 0
-    assert box["x"] + box["width"] <= 390
+    assert box["x"] + box["width"] <= width
     assert box["y"] >= 0
-    builder.get_by_role("button", name="Done").click()
-    page.get_by_role("button", name="Saved filters").click()
-    dialog = page.get_by_role("dialog", name="Saved filters")
-    dialog.get_by_label("Save the present filter as").fill("Open ones")
-    dialog.get_by_role("button", name="Save", exact=True).click()
-    expect(dialog.get_by_role("link", name="Open ones")).to_be_visible()
-    view.assert_accessible()
-    view.assert_fits()
 
 
 def test_a_saved_filter_from_name_to_undo(view, table):

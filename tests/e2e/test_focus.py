@@ -55,18 +55,6 @@ def saved(column, number):
     }
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_focus_mode_is_accessible_and_narrow(focus, column_url, theme):
-    focus.theme(theme)
-    page = focus.open(column_url(focus.column, "focus/"))
-    card(page, 1)
-    focus.assert_accessible()
-    focus.assert_fits()
-    page.keyboard.press("?")
-    expect(page.get_by_role("dialog")).to_contain_text("Confirm and go on")
-    focus.assert_accessible()
-
-
 def test_one_row_by_keyboard_alone(focus):
     page = focus.page
     card(page, 1)

@@ -462,14 +462,3 @@ def test_200_percent_and_320_px_fit(site, column, alice):
     page.locator(".advice summary").click()
     expect(page.locator(".advice__why")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 640
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_search_and_advice_are_accessible(site, column, alice, theme):
-    site.theme(theme)
-    page = opened(site, column, alice)
-    page.keyboard.type("de")
-    site.assert_accessible()
-    page.keyboard.press("Escape")
-    page.locator(".advice summary").click()
-    site.assert_accessible()

@@ -8,6 +8,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.management import call_command
 from django.test import override_settings
+from django.urls import reverse
 from playwright.sync_api import expect
 
 from topicassign.storage import bundled_stylesheet
@@ -34,18 +35,6 @@ def test_a_wrong_password_is_told_beside_the_form(site, alice):
     expect(page.get_by_role("alert")).to_contain_text("do not belong together")
     expect(page.locator("[name=username]")).to_have_value("alice")
     site.assert_accessible()
-
-
-@pytest.mark.parametrize("path", ["/login/", "/password/reset/", "/nothing/here/"])
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_account_and_error_pages_are_accessible_and_narrow(site, alice, path, theme):
-    site.expect_problem("status of 404")
-    site.theme(theme)
-    if "nothing" in path:
-        site.sign_in(alice)
-    site.page.goto(site.url + path)
-    site.assert_accessible()
-    site.assert_fits()
 
 
 def test_the_theme_is_kept_and_drawn_by_the_server(site, alice):
@@ -184,3 +173,24 @@ def test_a_form_sent_before_htmx_has_read_it_still_goes_through_htmx(site, colum
     )
     expect(page.locator("#toasts")).to_contain_text("nothing of yours left to undo")
     assert page.url.endswith(column_url(column))
+
+
+def test_a_browser_that_forbids_storage_works_all_the_same(site, project, column, alice):
+    """Drafts, tabs and places in a list are then not kept; nothing throws (the fixture watches for errors)."""
+    site.page.add_init_script(
+        """const forbidden = () => { throw new DOMException("forbidden", "SecurityError"); };
+        for (const area of ["sessionStorage", "localStorage"])
+          Object.defineProperty(window, area, { get: forbidden });"""
+    )
+    site.sign_in(alice)
+    page = site.open(reverse("projects:settings", args=[project.pk]))
+    page.get_by_label("Description").fill("Typed without a draft")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Settings saved.")).to_be_visible()
+    page = site.open(f"/columns/{column.pk}/")
+    page.get_by_role("tab", name="Statistics").click()
+    expect(page.get_by_role("tabpanel", name="Statistics")).to_contain_text("Unique texts")
+    page.locator("article.row").first.click()
+    expect(page.get_by_role("heading", name="Row 1")).to_be_visible()
+    page.reload()
+    expect(page.locator("article.row").first).to_be_visible()

@@ -149,29 +149,12 @@ def test_no_text_column_is_told(wizard: Any, answers: Path) -> None:
     expect(wizard.get_by_role("alert").get_by_text("No column is to be analysed.")).to_be_visible()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_steps_fit_and_are_accessible(wizard: Any, answers: Path, site: Any, theme: str) -> None:
-    site.theme(theme)
-    wizard.reload()
-    site.assert_accessible()
-    site.assert_fits()
-    choose(wizard, answers)
-    site.assert_accessible()
-    site.assert_fits()
-    column(wizard, "score").get_by_label("Type").select_option("Number")
-    go_on(wizard)
-    wizard.wait_for_url("**/settings/")
-    site.assert_accessible()
-    site.assert_fits()
-
-
 def test_export_from_the_view(site: Any, alice: Any, column: Any) -> None:
     site.sign_in(alice)
     page = site.open(f"/columns/{column.pk}/?q=delivery")
     page.get_by_role("button", name="Export").click()
     dialog = page.get_by_role("dialog", name="Export")
     expect(dialog.get_by_text("2 rows match the filters of the view")).to_be_visible()
-    site.assert_accessible()
     dialog.get_by_text("Excel", exact=False).first.click()
     expect(dialog.get_by_label("Byte order mark")).to_be_hidden()
     dialog.get_by_role("button", name="Export").click()

@@ -4,64 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import expect
 
-from finetune.models import ModelVersion
 from projects.models import Job, JobKind, JobState, Member, Project, Role
 from projects.services.members import invitation_create
-from projects.services.projects import project_delete, project_update
 
 
 def url(name: str, project: Project) -> str:
     return reverse(f"projects:{name}", args=[project.pk])
-
-
-@pytest.fixture
-def furnished(project, column, alice, make_project) -> Project:
-    """A project with something of everything its pages show."""
-    ModelVersion.objects.create(column=column, number=1, trigger="reviews", state="deployed", ai_score=63)
-    project_update(project=project, values={"description": "Wave 3", "tags": ["nps", "shop"]}, user=alice)
-    invitation_create(project=project, role="viewer", email="dora@example.org", user=alice)
-    Job.objects.create(
-        kind=JobKind.UPDATE,
-        state=JobState.RUNNING,
-        project=project,
-        column=column,
-        user=alice,
-        stage="Encode texts",
-        done=30,
-        total=120,
-        heartbeat_at=timezone.now(),
-    )
-    Job.objects.create(
-        kind=JobKind.EXPORT,
-        state=JobState.FAILED,
-        project=project,
-        user=alice,
-        finished_at=timezone.now(),
-        error="The disk of the server is full. Free some space, then try again.",
-    )
-    Job.objects.create(
-        kind=JobKind.IMPORT, state=JobState.DONE, project=project, user=alice, finished_at=timezone.now()
-    )
-    project_delete(project=make_project(alice, name="Old survey"), user=alice)
-    return project
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["list", "deleted", "detail", "members", "history", "settings", "delete"])
-def test_pages_of_projects_are_accessible_and_narrow(site, furnished, alice, name, theme):
-    site.sign_in(alice)
-    site.theme(theme)
-    page = site.open(reverse(f"projects:{name}") if name in ("list", "deleted") else url(name, furnished))
-    if name in ("list", "detail"):
-        expect(page.get_by_text("reviewed")).to_be_visible()
-    site.assert_accessible()
-    site.assert_fits()
 
 
 def test_the_invitation_page_is_accessible_and_narrow(site, project, alice):

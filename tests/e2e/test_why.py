@@ -36,10 +36,8 @@ def open_first_unreviewed(page):
     return panel
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_why_is_answered_in_the_open_row(view, theme):
-    view.theme(theme)
-    page = view.open(view.address)
+def test_why_is_answered_in_the_open_row(view):
+    page = view.page
     panel = open_first_unreviewed(page)
     panel.get_by_role("button", name="Why? Delivery").click()
     answer = panel.locator("details.why")
@@ -47,7 +45,7 @@ def test_why_is_answered_in_the_open_row(view, theme):
     expect(answer.locator("summary")).to_be_focused()
     expect(answer).to_contain_text("Words that speak for it:")
     expect(answer.locator("[data-open-row]")).to_have_count(3)
-    view.assert_accessible()
+    view.assert_accessible_in_both_themes()
     view.assert_fits()
 
 

@@ -164,14 +164,14 @@ def test_numbers_are_written_as_the_language_does() -> None:
     with translation.override("de"):
         assert ui.thousands(1204) == "1.204"
         assert ui.thousands(-1_234_567) == "-1.234.567"
-        assert ui.percent(0.125, 1) == "12,5 %"
-        assert ui.percent(0.0001, 1) == "< 0,1 %"
+        assert ui.percent(0.125, 1) == "12,5\u00a0%"
+        assert ui.percent(0.0001, 1) == "<\u00a00,1\u00a0%"
         assert ui.duration(2.44) == "2,4 s"
         assert ui.n_rows(1) == "1 Zeile"
         assert ui.n_rows(2500) == "2.500 Zeilen"
     with translation.override("en"):
         assert ui.thousands(1204) == "1\u202f204"
-        assert ui.percent(0.125, 1) == "12.5 %"
+        assert ui.percent(0.125, 1) == "12.5\u00a0%"
 
 
 def test_dates_are_written_as_the_language_does(as_alice: Client, project: Any) -> None:

@@ -95,9 +95,9 @@ def test_a_card_asks_for_numbers_that_are_not_counted_yet_and_has_them_afterward
     card = as_alice.get(url).content.decode()
 
     assert "6 rows" in card
-    assert "40 % reviewed" in card  # 2 of 5 texts, one of six cells is empty
+    assert "40\u00a0% reviewed" in card  # 2 of 5 texts, one of six cells is empty
     page = as_alice.get("/").content.decode()
-    assert "40 % reviewed" in page
+    assert "40\u00a0% reviewed" in page
     assert f'hx-get="{url}"' not in page
 
 

@@ -198,13 +198,16 @@ def marked(text: str, query: str = "", limit: int = 0) -> SafeString:
 
 @register.filter
 def percent(value: float | None, digits: int = 0) -> str:
-    """Format a share in [0, 1] as percent; an en dash for None. A share that is not zero never reads 0 %."""
+    """Format a share in [0, 1] as percent; an en dash for None. A share that is not zero never reads 0 %.
+
+    The space is one that no line is broken at.
+    """
     if value in (None, ""):
         return "–"
     value = float(value)
     if 0 < value < 0.5 * 10 ** (-2 - int(digits)):
-        return f"< {numbers.decimal(10.0 ** -int(digits), int(digits))} %"
-    return f"{numbers.decimal(100 * value, int(digits))} %"
+        return f"<\u00a0{numbers.decimal(10.0 ** -int(digits), int(digits))}\u00a0%"
+    return f"{numbers.decimal(100 * value, int(digits))}\u00a0%"
 
 
 @register.filter
