@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import Truncator
+from django.utils.translation import gettext as _
 
 from projects.models import Column, ColumnType
 from rows.models import Assignment, Verbatim
@@ -121,7 +122,7 @@ def _cells(values: dict[int, dict[str, Any]], shown: Sequence[Column]) -> dict[i
 def cell_text(value: Any) -> str:
     """Return a cell as a person reads it."""
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return _("yes") if value else _("no")
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, list):
