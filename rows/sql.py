@@ -61,6 +61,18 @@ def with_copies(column: Column, ids: Sequence[int], name: str, *, copies: bool =
     return sorted(wanted)
 
 
+def topics_hold(topic_ids: Iterable[int]) -> None:
+    """Keep acts on topics from merging these away until the transaction is over; wait for one that does.
+
+    Call it with the verbatims locked, before the topics are read that will be written: the foreign keys are
+    checked at the end of the transaction only, and a merged topic is still there then.
+    """
+    ids = sorted(set(topic_ids))
+    if ids and connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM topics_topic WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE", [ids])
+
+
 def assignments_insert(rows: list[NewAssignment]) -> None:
     """Insert rows; several times as fast as `bulk_create`."""
     if not rows:
@@ -132,15 +144,16 @@ def verbatims_update(rows: list[tuple[int, int | None]], *, review: str, user_id
             )
 
 
-def verbatims_restore(rows: list[tuple[Any, ...]]) -> None:
+def verbatims_restore(rows: list[tuple[Any, ...]], *, raise_revision: bool = True) -> None:
     """Update (id, is_reviewed, reviewed_by, reviewed_at as ISO text, is_audit, sentiment); a new revision."""
     if not rows:
         return
+    revisions = ", revision = revision + 1, person_revision = revision + 1" if raise_revision else ""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(
-                "UPDATE rows_verbatim SET is_reviewed = new.r, reviewed_by_id = users.id, reviewed_at = new.t, "
-                "is_audit = new.a, sentiment = new.s, revision = revision + 1, person_revision = revision + 1 "
+                "UPDATE rows_verbatim SET is_reviewed = new.r, reviewed_by_id = users.id, reviewed_at = new.t, "  # noqa: S608
+                f"is_audit = new.a, sentiment = new.s{revisions} "
                 "FROM unnest(%s::bigint[], %s::boolean[], %s::int[], %s::timestamptz[], %s::boolean[], "
                 "%s::smallint[]) AS new (v, r, u, t, a, s) LEFT JOIN auth_user AS users ON users.id = new.u "
                 "WHERE rows_verbatim.id = new.v",
@@ -150,9 +163,9 @@ def verbatims_restore(rows: list[tuple[Any, ...]]) -> None:
             from django.utils.dateparse import parse_datetime
 
             cursor.executemany(
-                "UPDATE rows_verbatim SET is_reviewed = %s, "
+                "UPDATE rows_verbatim SET is_reviewed = %s, "  # noqa: S608
                 "reviewed_by_id = (SELECT id FROM auth_user WHERE id = %s), reviewed_at = %s, is_audit = %s, "
-                "sentiment = %s, revision = revision + 1, person_revision = revision + 1 WHERE id = %s",
+                f"sentiment = %s{revisions} WHERE id = %s",
                 [
                     (reviewed, by, _plain(parse_datetime(at)) if at else None, audit, sentiment, pk)
                     for pk, reviewed, by, at, audit, sentiment in rows

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django.db.models import Avg, Case, F, OuterRef, Q, SmallIntegerField, Subquery, Value, When
+from django.db.models import Avg, Case, F, OuterRef, Q, QuerySet, SmallIntegerField, Subquery, Value, When
 
 from projects.models import Column
 from rows import hooks
 from rows.models import Assignment, Verbatim
+from rows.sql import chunks
 from topics.models import OVERALL_CUT
 
 _BATCH = 1_000
@@ -21,6 +22,17 @@ def overall_refresh(*, column: Column, topic_ids: Sequence[int]) -> None:
     Where none is left, the text decides: at once for reviewed verbatims, which the AI never writes; for the
     others with the AI update that every such change starts.
     """
+    having = Assignment.objects.filter(topic__in=topic_ids).order_by().values("verbatim")
+    _refresh(Verbatim.objects.filter(column=column, pk__in=having))
+
+
+def overall_refresh_rows(verbatim_ids: Sequence[int]) -> None:
+    """Do the same for some verbatims, which the caller has locked."""
+    for part in chunks(verbatim_ids):
+        _refresh(Verbatim.objects.filter(pk__in=part).order_by())
+
+
+def _refresh(verbatims: QuerySet[Verbatim]) -> None:
     of_topics = Subquery(
         Assignment.objects.filter(verbatim=OuterRef("pk"), topic__deleted_at=None, sentiment__isnull=False)
         .order_by()
@@ -36,8 +48,7 @@ def overall_refresh(*, column: Column, topic_ids: Sequence[int]) -> None:
         )
         .values("overall")
     )
-    having = Assignment.objects.filter(topic__in=topic_ids).order_by().values("verbatim")
-    verbatims = Verbatim.objects.filter(column=column, pk__in=having).annotate(overall=of_topics)
+    verbatims = verbatims.annotate(overall=of_topics)
     other = Q(sentiment=None) | ~Q(sentiment=F("overall"))
     verbatims.filter(other, overall__isnull=False).update(sentiment=of_topics)
     _from_text(list(verbatims.filter(is_reviewed=True, overall=None).only("pk", "text", "sentiment")))
