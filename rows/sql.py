@@ -144,16 +144,15 @@ def verbatims_update(rows: list[tuple[int, int | None]], *, review: str, user_id
             )
 
 
-def verbatims_restore(rows: list[tuple[Any, ...]], *, raise_revision: bool = True) -> None:
+def verbatims_restore(rows: list[tuple[Any, ...]]) -> None:
     """Update (id, is_reviewed, reviewed_by, reviewed_at as ISO text, is_audit, sentiment); a new revision."""
     if not rows:
         return
-    revisions = ", revision = revision + 1, person_revision = revision + 1" if raise_revision else ""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(
-                "UPDATE rows_verbatim SET is_reviewed = new.r, reviewed_by_id = users.id, reviewed_at = new.t, "  # noqa: S608
-                f"is_audit = new.a, sentiment = new.s{revisions} "
+                "UPDATE rows_verbatim SET is_reviewed = new.r, reviewed_by_id = users.id, reviewed_at = new.t, "
+                "is_audit = new.a, sentiment = new.s, revision = revision + 1, person_revision = revision + 1 "
                 "FROM unnest(%s::bigint[], %s::boolean[], %s::int[], %s::timestamptz[], %s::boolean[], "
                 "%s::smallint[]) AS new (v, r, u, t, a, s) LEFT JOIN auth_user AS users ON users.id = new.u "
                 "WHERE rows_verbatim.id = new.v",
@@ -163,9 +162,9 @@ def verbatims_restore(rows: list[tuple[Any, ...]], *, raise_revision: bool = Tru
             from django.utils.dateparse import parse_datetime
 
             cursor.executemany(
-                "UPDATE rows_verbatim SET is_reviewed = %s, "  # noqa: S608
+                "UPDATE rows_verbatim SET is_reviewed = %s, "
                 "reviewed_by_id = (SELECT id FROM auth_user WHERE id = %s), reviewed_at = %s, is_audit = %s, "
-                f"sentiment = %s{revisions} WHERE id = %s",
+                "sentiment = %s, revision = revision + 1, person_revision = revision + 1 WHERE id = %s",
                 [
                     (reviewed, by, _plain(parse_datetime(at)) if at else None, audit, sentiment, pk)
                     for pk, reviewed, by, at, audit, sentiment in rows

@@ -9,7 +9,7 @@ from rows import sql
 from rows.models import Assignment, AssignmentSource
 from rows.moves.locking import verbatims_lock
 from rows.moves.record import Entry, Record
-from rows.moves.writing import entries_of, entries_write, in_parts, moods_refresh, revisions_raise
+from rows.moves.writing import entries_of, entries_write, in_parts, verbatims_write
 from topics.hooks import Moved
 
 
@@ -52,8 +52,7 @@ def rows_divide(
             moved.append(pk)
             n_reviewed += is_reviewed
         entries_write(wanted, assignment_ids)
-        revisions_raise(record, locked, moved)
-        moods_refresh(record, locked, moved)
+        verbatims_write(record, locked, {}, moved)  # the same sentiments, under two names
 
     in_parts(ids, part)
     return record.save(column, n_reviewed=n_reviewed)

@@ -13,7 +13,7 @@ from rows.models import AssignmentSource
 from rows.moves import unreview
 from rows.moves.locking import rows_having, verbatims_lock
 from rows.moves.record import Entry, Record
-from rows.moves.writing import Locked, entries_of, entries_write, in_parts, moods_refresh, revisions_raise
+from rows.moves.writing import Locked, entries_of, entries_write, in_parts, moods_now, verbatims_write
 from rows.services.reviews import overall_sentiment
 from topics.hooks import Gathering, Moved
 from topics.models import Sentiment
@@ -62,9 +62,11 @@ def _gather(gathering: Gathering, record: Record, locked: Locked) -> None:
             record.pairs[target][pk] = own.get(target)
     unreview.note(record, unsaid, besides=gathering.source_ids)
     entries_write(wanted, assignment_ids)
-    revisions_raise(record, locked, ids)
-    unreview.write(unsaid)
-    moods_refresh(record, locked, moody)
+    record.moody += moody
+    moods = moods_now(locked, moody)
+    back = set(unsaid)
+    verbatims_write(record, locked, moods, [pk for pk in ids if pk not in back])
+    verbatims_write(record, locked, moods, unsaid, review="unreviewed")
 
 
 def gathered_entry(own: Mapping[int, Entry], gathering: Gathering, *, is_reviewed: bool) -> Entry:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from projects.models import Column
 from rows import sql
-from rows.models import Assignment, TopicMove, Verbatim
+from rows.models import TopicMove
 from rows.moves.locking import rows_having, verbatims_lock
 from rows.moves.record import Entry, Record, decided_since
-from rows.moves.writing import Locked, entries_of, entries_write, in_parts, moods_of, revisions_raise
-from rows.services.overall import overall_refresh_rows
+from rows.moves.writing import (
+    Locked,
+    entries_of,
+    entries_write,
+    in_parts,
+    moods_now,
+    revisions_note,
+    verbatims_write,
+)
+from rows.services.overall import overall_by_topics
 from topics.hooks import PutBack
 from topics.models import Topic
 
@@ -56,9 +63,12 @@ def _put_back(
         for pk in mine:
             wanted[pk, topic] = record.pairs[topic][pk]
     entries_write(wanted, there)
-    revisions_raise(undo, locked, ids)
-    _states_write([(pk, *record.states[pk], locked[pk][3]) for pk in ids if pk in record.states])
-    _moods_write(record, locked, ids)
+    moods = _moods_before(record, locked, ids)
+    verbatims_write(undo, locked, moods, [pk for pk in ids if pk not in record.states])
+    reviewed = [(pk, *record.states[pk], moods.get(pk, locked[pk][3])) for pk in ids if pk in record.states]
+    revisions_note(undo, locked, [one[0] for one in reviewed])
+    for start in range(0, len(reviewed), sql.CHUNK):
+        sql.verbatims_restore(reviewed[start : start + sql.CHUNK])
 
 
 def _topics_written(column: Column, record: Record, whole: Sequence[int], back: Sequence[int]) -> set[int]:
@@ -69,31 +79,12 @@ def _topics_written(column: Column, record: Record, whole: Sequence[int], back: 
     return (set(live) | set(existing)) - set(back)
 
 
-def _states_write(states: list[tuple[Any, ...]]) -> None:
-    """Give verbatims their review back; their revision was raised already."""
-    for start in range(0, len(states), sql.CHUNK):
-        sql.verbatims_restore(states[start : start + sql.CHUNK], raise_revision=False)
-
-
-def _moods_write(record: Record, locked: Locked, ids: Sequence[int]) -> None:
+def _moods_before(record: Record, locked: Locked, ids: Sequence[int]) -> dict[int, int | None]:
     """Topics decide the overall sentiment where some have one; elsewhere it is again what it was."""
     moody = set(record.moody) | set(record.moods)
     changed = [pk for pk in ids if pk in moody]
-    overall_refresh_rows(changed)
-    said: set[int] = set()
-    for part in sql.chunks(changed):
-        having = Assignment.objects.filter(
-            verbatim__in=part, topic__deleted_at=None, sentiment__isnull=False
-        ).order_by()
-        said.update(having.values_list("verbatim", flat=True))
-    now = moods_of(changed)
-    by_mood: dict[int | None, list[int]] = {}
-    for pk in changed:
-        if pk not in said and pk in record.moods and now[pk] != record.moods[pk]:
-            by_mood.setdefault(record.moods[pk], []).append(pk)
-    for mood, several in by_mood.items():
-        for part in sql.chunks(several):
-            Verbatim.objects.filter(pk__in=part).order_by().update(sentiment=mood)
+    said = overall_by_topics(changed)
+    return {pk: said.get(pk, record.moods.get(pk, locked[pk][3])) for pk in changed}
 
 
 def _take_off(ids: Sequence[int], topic_ids: Sequence[int]) -> None:
@@ -126,8 +117,7 @@ def _convert(undo: Record, into: Into, *, besides: set[int]) -> tuple[int, int]:
         entries_write(wanted, there)
         changed = sorted({pk for pk, _topic in wanted})
         n_converted += sum(locked[pk][0] for pk in changed)
-        revisions_raise(undo, locked, changed)
-        overall_refresh_rows(list(some))
+        verbatims_write(undo, locked, moods_now(locked, list(locked)), list(locked))
 
     in_parts(ids, part)
     return n_converted, n_lost

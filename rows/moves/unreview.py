@@ -9,7 +9,7 @@ from rows import sql
 from rows.models import Assignment, Verbatim
 from rows.moves.locking import verbatims_lock
 from rows.moves.record import Record
-from rows.moves.writing import in_parts, revisions_raise
+from rows.moves.writing import in_parts, verbatims_write
 from topics.hooks import Moved
 from topics.models import Topic
 
@@ -23,8 +23,7 @@ def rows_unreview(column: Column, topic_id: int) -> Moved:
     def part(some: Sequence[int]) -> None:
         locked = verbatims_lock(some)
         note(record, list(locked))
-        revisions_raise(record, locked, locked)
-        write(list(locked))
+        verbatims_write(record, locked, {}, list(locked), review="unreviewed")
 
     in_parts(ids, part)
     return record.save(column, n_reviewed=len(ids))
@@ -49,10 +48,3 @@ def note(record: Record, ids: Sequence[int], *, besides: Iterable[int] = ()) -> 
     live = Topic.objects.filter(column=column, deleted_at=None).exclude(pk__in=list(besides))
     for _pk, verbatim, *entry in sql.assignments_of(ids, list(live.values_list("pk", flat=True))):
         record.whole[verbatim].append(entry)
-
-
-def write(ids: Sequence[int]) -> None:
-    for part in sql.chunks(ids):
-        Verbatim.objects.filter(pk__in=part).order_by().update(
-            is_reviewed=False, reviewed_by=None, reviewed_at=None, is_audit=False
-        )

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from django.db.models import F
-
 from rows import sql
-from rows.models import Verbatim
 from rows.moves.record import Entry, Record
-from rows.services.overall import overall_refresh_rows
+from rows.services.overall import overall_by_text, overall_by_topics
 
 Locked = Mapping[int, tuple[bool, int, int, int | None]]
 
@@ -37,32 +34,38 @@ def entries_write(wanted: Mapping[tuple[int, int], Entry | None], ids: Mapping[t
         sql.assignments_insert(new[start : start + sql.CHUNK])
 
 
-def revisions_raise(record: Record, locked: Locked, ids: Iterable[int]) -> None:
-    """Give verbatims their next revision, so that a review based on the state before is a conflict."""
-    several = sorted(ids)
-    for pk in several:
-        record.revisions[pk] = (locked[pk][2], locked[pk][1] + 1)
-    for part in sql.chunks(several):
-        Verbatim.objects.filter(pk__in=part).order_by().update(
-            revision=F("revision") + 1, person_revision=F("revision") + 1
-        )
+def moods_now(locked: Locked, moody: Sequence[int]) -> dict[int, int | None]:
+    """Return the overall sentiment of verbatims whose topics' sentiments came or went.
+
+    Without any topic with a sentiment it is that of the text: at once for reviewed ones, with the next AI update
+    for the others.
+    """
+    moods: dict[int, int | None] = dict(overall_by_topics(moody))
+    moods |= overall_by_text([pk for pk in moody if pk not in moods and locked[pk][0]])
+    return {pk: moods.get(pk, locked[pk][3]) for pk in moody}
 
 
-def moods_refresh(record: Record, locked: Locked, ids: Sequence[int]) -> None:
-    """Compute the overall sentiment of verbatims again, and note what it was where it changed."""
-    record.moody += ids
-    overall_refresh_rows(ids)
-    for pk, mood in moods_of(ids).items():
+def verbatims_write(
+    record: Record, locked: Locked, moods: Mapping[int, int | None], ids: Sequence[int], *, review: str = "keep"
+) -> None:
+    """Give verbatims their overall sentiment and the next revision: a review of the state before is a conflict.
+
+    What they were is noted. `review` "unreviewed" takes the reviewed mark off, too.
+    """
+    revisions_note(record, locked, ids)
+    rows = []
+    for pk in ids:
+        mood = moods.get(pk, locked[pk][3])
         if mood != locked[pk][3]:
-            record.moods[pk] = locked[pk][3]
+            record.moods.setdefault(pk, locked[pk][3])
+        rows.append((pk, mood))
+    for start in range(0, len(rows), sql.CHUNK):
+        sql.verbatims_update(rows[start : start + sql.CHUNK], review=review, user_id=None)
 
 
-def moods_of(ids: Sequence[int]) -> dict[int, int | None]:
-    return {
-        pk: mood
-        for part in sql.chunks(ids)
-        for pk, mood in Verbatim.objects.filter(pk__in=part).order_by().values_list("pk", "sentiment")
-    }
+def revisions_note(record: Record, locked: Locked, ids: Iterable[int]) -> None:
+    for pk in ids:
+        record.revisions[pk] = (locked[pk][2], locked[pk][1] + 1)
 
 
 def in_parts(ids: Sequence[int], act: Callable[[Sequence[int]], None], *, n: int = 20_000) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from projects.history import change_undo
 from projects.models import Change, Column
 from rows.models import Assignment, Verbatim
-from rows.services.overall import overall_refresh_rows
+from rows.services.overall import overall_refresh
 from rows.services.reviews import TopicChoice, verbatim_review
 from topics.models import Topic
 
@@ -60,7 +60,7 @@ def put(column: Column, number: int, label: str, mood: int | None = None, **valu
     made = Assignment.objects.create(
         verbatim=row(column, number), topic=topic(column, label), sentiment=mood, **values
     )
-    overall_refresh_rows([made.verbatim_id])
+    overall_refresh(column=column, topic_ids=[made.topic_id])
     return made
 
 

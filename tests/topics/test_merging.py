@@ -15,7 +15,7 @@ from rows.bulk.options import BulkOptions
 from rows.models import Assignment, AssignmentSource, TopicMove, Verbatim
 from rows.moves.gather import gathered_entry
 from rows.selectors import topic_counts
-from rows.services.overall import overall_refresh_rows
+from rows.services.overall import overall_refresh
 from rows.services.reviews import TopicChoice, verbatim_review
 from tests.conftest import TEXTS
 from tests.topics.restructuring import chips, put, review, row, rows_state, topic, topics_state, undo
@@ -416,7 +416,7 @@ def test_undo_restores_the_exact_state_of_any_rows(column, alice, rows, order, n
                     source="person" if is_reviewed else source,
                     probability=None if is_reviewed else probability,
                 )
-        overall_refresh_rows(list(column.verbatims.values_list("pk", flat=True)))
+        overall_refresh(column=column, topic_ids=list(column.topics.values_list("pk", flat=True)))
         before, topics = rows_state(column), topics_state(column)
         names = list(order)
         change = topics_merge(
