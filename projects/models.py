@@ -186,6 +186,7 @@ class JobKind(models.TextChoices):
     EXPORT = "export", _("Export")
     UPDATE = "update", _("AI update")
     BULK = "bulk", _("Bulk action")
+    TOPICS = "topics", _("Change of topics")
     INDEX = "index", _("Index for filters")
     MEANING = "meaning", _("Search by meaning")
 

@@ -42,4 +42,20 @@ class Migration(migrations.Migration):
                 max_length=24,
             ),
         ),
+        migrations.AlterField(
+            model_name="job",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("import", "Import"),
+                    ("export", "Export"),
+                    ("update", "AI update"),
+                    ("bulk", "Bulk action"),
+                    ("topics", "Change of topics"),
+                    ("index", "Index for filters"),
+                    ("meaning", "Search by meaning"),
+                ],
+                max_length=16,
+            ),
+        ),
     ]

@@ -15,12 +15,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from projects.history import change_record, undoes
-from projects.models import Change, ChangeKind
+from projects.models import Change, ChangeKind, Column, Job
 from topicassign.errors import ApplicationError
 from topicassign.numbers import grouped
 from topics import hooks
 from topics.hooks import Gathered, Gathering, Moved, PutBack
 from topics.models import DESCRIPTION_CHARS, Category, Topic
+from topics.services import background
 from topics.services.base import (
     labels_text,
     live_column,
@@ -111,11 +112,54 @@ def topics_combine(
         user=user,
         summary=_("Topics combined: %(sources)s → %(target)s, %(rows)s")
         % {"sources": labels_text(topics), "target": new.label, "rows": rows_text(moved.n_rows)},
-        inverse={"asked": asked, "topic": new.pk, "sources": asked, "move": moved.move_id},
+        inverse={"asked": asked, "topic": new.pk, "sources": asked, "move": moved.move_id, "n_rows": moved.n_rows},
         ids=[new.pk],
     )
     tell(column, user, for_ai=True)
     return change
+
+
+def combine_start(
+    *,
+    positive: Topic,
+    negative: Topic,
+    neutral: Topic | None = None,
+    label: str,
+    user: Any,
+    category: Category | None = None,
+    expected: Mapping[int, str] | None = None,
+    **texts: str | None,
+) -> Change | Job:
+    """Combine at once, or by a job where many rows change; otherwise as `topics_combine`."""
+    topics = _check(positive, negative, neutral)
+    return background.act_start(
+        name="combine",
+        column=positive.column,
+        user=user,
+        topics=topics,
+        n_rows=combine_preview(positive=positive, negative=negative, neutral=neutral).n_rows,
+        values={
+            "topics": [topic.pk for topic in topics],
+            "category": category.pk if category else None,
+            "expected": {str(pk): version for pk, version in (expected or {}).items()},
+            "texts": {"label": label, **texts},
+        },
+    )
+
+
+@background.act_by_job("combine")
+def _combine(column: Column, values: dict[str, Any], user: Any) -> Change:
+    found = Topic.objects.select_related("column__project").in_bulk(values["topics"])
+    topics = [found[pk] for pk in values["topics"]]
+    return topics_combine(
+        positive=topics[0],
+        negative=topics[1],
+        neutral=topics[2] if len(topics) > 2 else None,
+        user=user,
+        category=Category.objects.filter(pk=values["category"], column=column).first(),
+        expected=background.versions(values),
+        **values["texts"],
+    )
 
 
 def _check(positive: Topic, negative: Topic, neutral: Topic | None) -> list[Topic]:
@@ -152,6 +196,7 @@ def _gathering(
 
 
 @undoes(ChangeKind.TOPICS_COMBINE)
+@background.undo_by_job(ChangeKind.TOPICS_COMBINE)
 def _undo_combine(change: Change, user: Any) -> str | None:
     column = live_column(change)
     inverse = change.inverse

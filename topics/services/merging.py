@@ -15,11 +15,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from projects.history import change_record, undoes
-from projects.models import Change, ChangeKind, Column
+from projects.models import Change, ChangeKind, Column, Job
 from topicassign.errors import ApplicationError
 from topics import hooks
 from topics.hooks import Gathered, Gathering, Moved, PutBack
 from topics.models import Topic
+from topics.services import background
 from topics.services.base import (
     labels_text,
     live_column,
@@ -99,11 +100,48 @@ def topics_merge(
             "keywords": came,
             "sentiment": target.sentiment_enabled,
             "move": moved.move_id,
+            "n_rows": moved.n_rows,
         },
         ids=[target.pk],
     )
     tell(column, user, for_ai=True)
     return change
+
+
+def merge_start(
+    *,
+    target: Topic,
+    sources: Sequence[Topic],
+    user: Any,
+    expected: Mapping[int, str] | None = None,
+    unsaid: Unsaid = "neutral",
+) -> Change | Job:
+    """Merge at once, or by a job where many rows change; otherwise as `topics_merge`."""
+    return background.act_start(
+        name="merge",
+        column=target.column,
+        user=user,
+        topics=[target, *sources],
+        n_rows=merge_preview(target=target, sources=sources).n_rows,
+        values={
+            "target": target.pk,
+            "sources": [source.pk for source in sources],
+            "expected": {str(pk): version for pk, version in (expected or {}).items()},
+            "unsaid": unsaid,
+        },
+    )
+
+
+@background.act_by_job("merge")
+def _merge(column: Column, values: dict[str, Any], user: Any) -> Change:
+    topics = Topic.objects.select_related("column__project").in_bulk([values["target"], *values["sources"]])
+    return topics_merge(
+        target=topics[values["target"]],
+        sources=[topics[pk] for pk in values["sources"]],
+        user=user,
+        expected=background.versions(values),
+        unsaid=values["unsaid"],
+    )
 
 
 def keywords_joined(topics: Sequence[Topic]) -> list[str]:
@@ -143,6 +181,7 @@ def _gathering(target: Topic, sources: Sequence[Topic], unsaid: Unsaid) -> Gathe
 
 
 @undoes(ChangeKind.TOPICS_MERGE)
+@background.undo_by_job(ChangeKind.TOPICS_MERGE)
 def _undo_merge(change: Change, user: Any) -> str | None:
     column = live_column(change)
     inverse = change.inverse

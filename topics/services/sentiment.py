@@ -16,6 +16,7 @@ from projects.models import Change, ChangeKind
 from topics import hooks
 from topics.hooks import Moved, PutBack
 from topics.models import Topic
+from topics.services import background
 from topics.services.base import (
     SENTIMENT_LABEL_FIELDS,
     live_column,
@@ -57,7 +58,7 @@ def topic_sentiment_on(
         user=user,
         summary=_("Sentiment of %(topic)s switched on, %(rows)s back to not reviewed")
         % {"topic": topic.label, "rows": rows_text(moved.n_rows)},
-        inverse={"written": written, "move": moved.move_id},
+        inverse={"written": written, "move": moved.move_id, "n_rows": moved.n_rows},
         ids=[topic.pk],
     )
     tell(column, user, for_ai=True)
@@ -65,6 +66,7 @@ def topic_sentiment_on(
 
 
 @undoes(ChangeKind.TOPIC_SENTIMENT)
+@background.undo_by_job(ChangeKind.TOPIC_SENTIMENT)
 def _undo_sentiment(change: Change, user: Any) -> str | None:
     column = live_column(change)
     inverse = change.inverse

@@ -19,11 +19,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from projects.history import change_record, undoes
-from projects.models import Change, ChangeKind
+from projects.models import Change, ChangeKind, Column, Job
 from topicassign.errors import ApplicationError
 from topics import hooks
 from topics.hooks import Halves, Moved, PutBack
 from topics.models import Topic
+from topics.services import background
 from topics.services.base import (
     SENTIMENT_LABEL_FIELDS,
     live_column,
@@ -165,11 +166,44 @@ def topic_split(
             "sentiment": topic.sentiment_enabled,
             "written": written,
             "move": moved.move_id,
+            "n_rows": moved.n_rows,
         },
         ids=[new.pk, topic.pk],
     )
     tell(column, user, for_ai=True)
     return change
+
+
+def split_start(
+    *,
+    topic: Topic,
+    label: str,
+    examples_b: Sequence[int],
+    user: Any,
+    examples_a: Sequence[int] = (),
+    **values: Any,
+) -> Change | Job:
+    """Split at once, or by a job where the topic has many rows; otherwise as `topic_split`."""
+    return background.act_start(
+        name="split",
+        column=topic.column,
+        user=user,
+        topics=[topic],
+        n_rows=topic.assignments.count(),
+        values={
+            "topic": topic.pk,
+            "label": label,
+            "examples_a": list(examples_a),
+            "examples_b": list(examples_b),
+            **values,
+        },
+    )
+
+
+@background.act_by_job("split")
+def _split(column: Column, values: dict[str, Any], user: Any) -> Change:
+    topic = Topic.objects.select_related("column__project").get(pk=values["topic"])
+    return topic_split(**{**values, "topic": topic}, user=user)
 
 
 def _examples(topic: Topic, examples_a: Sequence[int], examples_b: Sequence[int]) -> tuple[set[int], set[int]]:
@@ -207,6 +241,7 @@ def _proposed(topic: Topic, in_a: set[int], in_b: set[int]) -> dict[int, float]:
 
 
 @undoes(ChangeKind.TOPIC_SPLIT)
+@background.undo_by_job(ChangeKind.TOPIC_SPLIT)
 def _undo_split(change: Change, user: Any) -> str | None:
     column = live_column(change)
     inverse = change.inverse
