@@ -31,6 +31,7 @@ def connect() -> None:
     row_hooks.meaning_search.register(_meaning_search)
     row_hooks.meaning_prepare.register(_meaning_prepare)
     topic_hooks.topics_changed.register(services.after_topic_change)
+    topic_hooks.halves.register(_halves)
 
 
 def _rows_imported(project: Project, user: Any) -> None:
@@ -92,6 +93,14 @@ def _meaning_prepare(column: Column, text: str) -> None:
     from finetune.meaning import meaning_prepare
 
     meaning_prepare(column=column, text=text)
+
+
+def _halves(
+    column: Column, verbatim_ids: Sequence[int], examples_a: Sequence[int], examples_b: Sequence[int]
+) -> topic_hooks.Halves:
+    from finetune.halves import halves
+
+    return halves(column, verbatim_ids, examples_a, examples_b)
 
 
 def _near_identical(column: Column, verbatim_id: int, candidate_ids: Sequence[int]) -> set[int]:

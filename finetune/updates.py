@@ -52,6 +52,7 @@ from finetune.tunings import (
 from finetune.writeback import NO_SENTIMENT, Groups, Outcome, Stored, groups_load, statistics_refresh, write_back
 from projects.jobs import JobLostError, JobRun
 from projects.models import Column, Job
+from rows import sql
 from rows.models import Assignment, Verbatim
 from rows.selectors import topic_list
 from rows.text import digest
@@ -571,6 +572,8 @@ class Update:
     def _deploy(self) -> ModelVersion:
         artifact = artifact_bytes(self.classifier, self.sentiment_model, encoder=self.encoder.key)
         with transaction.atomic():
+            # Acts on topics lock these first and the column last; the scores' foreign keys are checked at the end.
+            sql.topics_hold(self.topic_ids)
             Column.objects.select_for_update().get(pk=self.column.pk)
             if self.run is not None and not self.run.owns():
                 raise JobLostError(str(self.run.job.pk))

@@ -15,6 +15,7 @@ from rows.models import (
     SavedFilter,
     SearchText,
     TextBlock,
+    TopicMove,
     Upload,
     Verbatim,
     ViewOptions,
@@ -91,6 +92,14 @@ class BulkActionAdmin(ReadOnlyAdmin):
 class BulkPartAdmin(ReadOnlyAdmin):
     ordering = ["-id"]
     list_display = ["id", "bulk", "number", "n_rows", "is_undone"]
+    exclude = ["data"]
+
+
+@admin.register(TopicMove)
+class TopicMoveAdmin(ReadOnlyAdmin):
+    ordering = ["-id"]
+    list_display = ["id", "column", "n_rows", "created_at"]
+    list_select_related = ["column"]
     exclude = ["data"]
 
 

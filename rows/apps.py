@@ -6,7 +6,10 @@ class RowsConfig(AppConfig):
 
     def ready(self) -> None:
         from rows import hooks as row_hooks
-        from rows import tasks  # noqa: F401  (registers the job handlers)
+        from rows import (
+            moves,
+            tasks,  # noqa: F401  (registers the job handlers)
+        )
         from rows.indexing import index_start
         from rows.selectors import topic_counts
         from rows.services import reviews  # noqa: F401  (registers its undo functions)
@@ -16,3 +19,4 @@ class RowsConfig(AppConfig):
         row_hooks.rows_imported.register(index_start)
         hooks.sentiments_changed.register(overall_refresh)
         hooks.topic_counts.register(topic_counts)
+        moves.connect()

@@ -409,3 +409,22 @@ class BulkPart(models.Model):
 
     def __str__(self) -> str:
         return f"Part {self.number} of {self.bulk_id}"
+
+
+class TopicMove(models.Model):
+    """What one act on the topic collection (merge, combine, split, sentiment on) changed on rows, packed.
+
+    `data` is the inverse (rows/moves/record.py). Undoing such an act makes a move, too, so that the moves of a
+    column tell which revisions of a row are not a person's decision about that row.
+    """
+
+    column = models.ForeignKey(Column, models.CASCADE, related_name="topic_moves")
+    n_rows = models.PositiveIntegerField()
+    data = models.BinaryField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"Move {self.pk}"

@@ -164,7 +164,9 @@ def history_entries(*, verbatim: Verbatim, changes: list[Change]) -> list[Histor
 _OWN_ACTS = (
     ChangeKind.REVIEW, ChangeKind.UNREVIEW, ChangeKind.HIGHLIGHT, ChangeKind.TOPIC_CREATE, ChangeKind.TOPIC_UPDATE,
     ChangeKind.TOPIC_DELETE, ChangeKind.CATEGORY_CREATE, ChangeKind.CATEGORY_UPDATE, ChangeKind.CATEGORY_DELETE,
-    ChangeKind.CODEBOOK, ChangeKind.BULK, ChangeKind.ROWS_DELETE,
+    ChangeKind.CODEBOOK, ChangeKind.BULK, ChangeKind.ROWS_DELETE, ChangeKind.TOPICS_MERGE,
+    ChangeKind.TOPICS_COMBINE, ChangeKind.TOPICS_MOVE, ChangeKind.TOPICS_DELETE, ChangeKind.TOPIC_SPLIT,
+    ChangeKind.TOPIC_SENTIMENT,
 )  # fmt: skip
 
 

@@ -61,6 +61,18 @@ def with_copies(column: Column, ids: Sequence[int], name: str, *, copies: bool =
     return sorted(wanted)
 
 
+def topics_hold(topic_ids: Iterable[int]) -> None:
+    """Keep acts on topics from merging these away until the transaction is over; wait for one that does.
+
+    Call it with the verbatims locked, before the topics are read that will be written: the foreign keys are
+    checked at the end of the transaction only, and a merged topic is still there then.
+    """
+    ids = sorted(set(topic_ids))
+    if ids and connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM topics_topic WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE", [ids])
+
+
 def assignments_insert(rows: list[NewAssignment]) -> None:
     """Insert rows; several times as fast as `bulk_create`."""
     if not rows:

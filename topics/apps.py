@@ -5,4 +5,4 @@ class TopicsConfig(AppConfig):
     name = "topics"
 
     def ready(self) -> None:
-        from topics import codebook, services  # noqa: F401  (register their undo functions)
+        from topics import codebook, services, tasks  # noqa: F401  (register undo functions and job handlers)

@@ -85,6 +85,8 @@ class Topic(models.Model):
     keywords = models.JSONField(default=list, blank=True)
     position = models.PositiveIntegerField(default=0)
     deleted_at = models.DateTimeField(null=True, blank=True)
+    # Where its rows are since it was merged, combined: what still names the deleted topic can follow.
+    merged_into = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="+")
     # Bumped when a property the AI reads changes (label, category, sentiment labels, description).
     ai_version = models.PositiveIntegerField(default=0)
 

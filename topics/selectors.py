@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from django.db.models import Count, Prefetch, Q, QuerySet
@@ -78,6 +78,37 @@ def n_rows_with(topics: QuerySet[Topic]) -> tuple[int, int]:
         ),
     )
     return numbers["n_rows"], numbers["n_reviewed"]
+
+
+def topics_followed(topic_ids: Iterable[int]) -> dict[int, tuple[Topic, int | None]]:
+    """Return where the rows of topics went that were merged or combined: (live topic, sentiment) by their ids.
+
+    What names such a topic (a saved filter, an act before the merge that is undone) goes on with the other one.
+    The sentiment is what a row gets that had the topic without one: that of the version with its code, or neutral.
+    """
+    found: dict[int, tuple[Topic, int | None]] = {}
+    topic_ids = list(topic_ids)
+    if not topic_ids:
+        return found
+    at = {topic.pk: topic for topic in Topic.objects.filter(pk__in=topic_ids).exclude(merged_into=None)}
+    moods: dict[int, int | None] = dict.fromkeys(at)
+    while at:
+        targets = Topic.objects.select_related("category").in_bulk(
+            [topic.merged_into_id for topic in at.values() if topic.merged_into_id is not None]
+        )
+        step: dict[int, Topic] = {}
+        for pk, topic in at.items():
+            target = targets[topic.merged_into_id]
+            if not target.sentiment_enabled:
+                moods[pk] = None
+            elif not topic.sentiment_enabled:
+                moods[pk] = next((one for one in (1, -1) if target.code(one) == topic.code_neutral), 0)
+            if target.deleted_at is None:
+                found[pk] = (target, moods[pk])
+            elif target.merged_into_id is not None:
+                step[pk] = target
+        at = step
+    return found
 
 
 def _topic(topic_id: int) -> Topic:

@@ -20,6 +20,7 @@ from topicassign.middleware import wants_json
 _EVENTS = {
     JobKind.UPDATE: ("ai-changed", "rows-changed"),
     JobKind.IMPORT: ("project-changed",),
+    JobKind.TOPICS: ("rows-changed", "ai-changed", "topics-changed"),
     JobKind.BULK: ("rows-changed", "ai-changed", "bulk-changed"),
 }
 

@@ -70,6 +70,7 @@ def apply_batch(
     """
     selected = set(ids)
     found = _lock(column, ids, with_copies=options.decides)
+    sql.topics_hold(topic.pk for topic, _mood in chosen)
     batch = _Batch()
     current: dict[int, dict[int, tuple[Any, ...]]] = {}
     if options.decides:

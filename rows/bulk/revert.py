@@ -9,7 +9,9 @@ from projects.models import Column
 from rows import sql
 from rows.bulk.packing import data_unpack, sums
 from rows.models import BulkPart, Verbatim
+from rows.services.reviews import entries_followed
 from topics.models import Topic
+from topics.selectors import topics_followed
 
 
 @dataclass
@@ -41,7 +43,14 @@ def revert_part(*, column: Column, part: BulkPart) -> Reverted:
 
 def _restore_topics(column: Column, data: dict[str, Any], ids: list[int], kept: list[int]) -> None:
     added = {ids[index]: set(data["added"][data["added_of"][index]]) for index in kept}
-    before = {ids[index]: {entry[0]: entry[1:] for entry in data["before"][index]} for index in kept}
+    stored = {entry[0] for index in kept for entry in data["before"][index]}
+    sql.topics_hold(stored)
+    live = set(Topic.objects.filter(column=column, deleted_at=None).values_list("pk", flat=True))
+    followed = topics_followed(stored - live)
+    before = {
+        ids[index]: {entry[0]: entry[1:] for entry in entries_followed(data["before"][index], followed)}
+        for index in kept
+    }
     concerned = sorted(pk for pk in added if added[pk] or before[pk])
     topics = {topic for pk in concerned for topic in (*added[pk], *before[pk])}
     topics &= set(Topic.objects.filter(column=column, pk__in=topics).values_list("pk", flat=True))

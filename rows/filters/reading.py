@@ -16,6 +16,7 @@ from rows.filters.standard import FLAGS, Lost
 from rows.models import AssignmentSource, Verbatim
 from rows.text import storable
 from topics.models import Category, Topic
+from topics.selectors import topics_followed
 
 if TYPE_CHECKING:
     from rows.filters.row_filter import RowFilter
@@ -63,7 +64,10 @@ def _read_topics(row_filter: RowFilter, data: QueryDict) -> None:
             topic.pk: topic
             for topic in Topic.objects.filter(pk__in=ids, column=row_filter.column).select_related("category")
         }
-        row_filter.topics = [there[pk] for pk in ids if pk in there and there[pk].deleted_at is None]
+        followed = topics_followed(pk for pk, topic in there.items() if topic.deleted_at is not None)
+        there |= {pk: topic for pk, (topic, _mood) in followed.items()}  # what it was merged into
+        shown = {there[pk].pk: there[pk] for pk in ids if pk in there and there[pk].deleted_at is None}
+        row_filter.topics = list(shown.values())
         for value in dict.fromkeys(wanted):
             topic = there.get(int(value)) if value.isascii() and value.isdecimal() and len(value) < 19 else None
             if topic is None:

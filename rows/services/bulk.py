@@ -196,6 +196,7 @@ def _apply(bulk: BulkAction, options: BulkOptions, batch: Sequence[int]) -> Part
         ids=batch,
     )
     if part is not None:
+        options.chosen(column)  # an act on topics may have taken one away while the batch waited for it
         column_note(column)
     return part
 

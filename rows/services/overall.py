@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django.db.models import Avg, Case, F, OuterRef, Q, SmallIntegerField, Subquery, Value, When
+from django.db.models import Avg, Case, Count, F, OuterRef, Q, SmallIntegerField, Subquery, Sum, Value, When
 
 from projects.models import Column
 from rows import hooks
 from rows.models import Assignment, Verbatim
+from rows.sql import chunks
 from topics.models import OVERALL_CUT
 
 _BATCH = 1_000
@@ -41,6 +42,30 @@ def overall_refresh(*, column: Column, topic_ids: Sequence[int]) -> None:
     other = Q(sentiment=None) | ~Q(sentiment=F("overall"))
     verbatims.filter(other, overall__isnull=False).update(sentiment=of_topics)
     _from_text(list(verbatims.filter(is_reviewed=True, overall=None).only("pk", "text", "sentiment")))
+
+
+def overall_by_topics(verbatim_ids: Sequence[int]) -> dict[int, int]:
+    """Return the overall sentiment of those verbatims that have a topic with a sentiment."""
+    found: dict[int, int] = {}
+    for part in chunks(verbatim_ids):
+        said = Assignment.objects.filter(verbatim__in=part, topic__deleted_at=None, sentiment__isnull=False)
+        sums = said.order_by().values_list("verbatim").annotate(total=Sum("sentiment"), n=Count("pk"))
+        for pk, total, n in sums:
+            mean = total / n
+            found[pk] = 1 if mean > OVERALL_CUT else -1 if mean < -OVERALL_CUT else 0
+    return found
+
+
+def overall_by_text(verbatim_ids: Sequence[int]) -> dict[int, int | None]:
+    """Return the overall sentiment of verbatims from their texts alone, None where nobody can say."""
+    found: dict[int, int | None] = {}
+    for start in range(0, len(verbatim_ids), _BATCH):
+        part = Verbatim.objects.filter(pk__in=verbatim_ids[start : start + _BATCH]).order_by()
+        texts = dict(part.values_list("pk", "text"))
+        answer = hooks.text_sentiments.first(default=None, texts=list(texts.values()))
+        for index, pk in enumerate(texts):
+            found[pk] = None if answer is None else int(answer[index])
+    return found
 
 
 def _from_text(verbatims: list[Verbatim]) -> None:

@@ -6,7 +6,7 @@ and counters. It needs neither broker nor worker nor encoder.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,11 +18,12 @@ from django.utils.translation import gettext as _
 
 from projects.history import change_record, undoes
 from projects.models import Change, ChangeKind, Column
-from rows import hooks
+from rows import hooks, sql
 from rows.models import Assignment, AssignmentSource, Verbatim
 from rows.selectors import bulk_changes, head_id
 from topicassign.errors import ApplicationError, StaleRevisionError
 from topics.models import OVERALL_CUT, Sentiment, Topic
+from topics.selectors import topics_followed
 
 UNDO_BATCH = 5_000  # below the number of parameters that SQLite takes
 
@@ -118,6 +119,7 @@ def _decide(
             for row in Assignment.objects.filter(verbatim=target, topic__deleted_at=None).select_related("topic")
         ]
     else:
+        sql.topics_hold(choice.topic_id for choice in topics)
         chosen = checked_choices(topics, column)
     sentiment = _sentiment_of(target.text, chosen)
     ids = [member.pk for member in group]
@@ -287,6 +289,20 @@ def act_text(target: Verbatim, n: int, act: str) -> str:
     }[act] % values
 
 
+def entries_followed(
+    entries: Iterable[Sequence[Any]], followed: Mapping[int, tuple[Topic, int | None]]
+) -> list[list[Any]]:
+    """Return stored (topic, sentiment, …) of a row as they would be today: topics merged since are others now."""
+    entries = list(entries)
+    found = {entry[0]: list(entry) for entry in entries if entry[0] not in followed}
+    for topic, mood, *rest in entries:
+        if topic in followed:
+            target, said = followed[topic]
+            now = None if not target.sentiment_enabled else said if mood is None else mood
+            found.setdefault(target.pk, [target.pk, now, *rest])
+    return list(found.values())
+
+
 def _restore(ids: list[int], state: dict[str, Any], live_topics: set[int]) -> None:
     members = Verbatim.objects.filter(pk__in=ids)
     _delete_assignments(members)
@@ -337,8 +353,12 @@ def _undo_review(change: Change, user: Any) -> None:
     later_bulk = any(one.pk > change.pk and one.undone_at is None for one in bulk_changes(verbatim=verbatim))
     if later_bulk or later.exists():
         raise ApplicationError(_("This row was changed again since; undo the later change first."), status=409)
+    stored = {entry[0] for state in change.inverse["states"] for entry in state["assignments"]}
+    sql.topics_hold(stored)
     live_topics = set(Topic.objects.filter(column=change.column_id, deleted_at=None).values_list("pk", flat=True))
+    followed = topics_followed(stored - live_topics)
     for state in change.inverse["states"]:
+        state["assignments"] = entries_followed(state["assignments"], followed)
         ids = [pk for pk in state["ids"] if pk in present]
         for start in range(0, len(ids), UNDO_BATCH):
             _restore(ids[start : start + UNDO_BATCH], state, live_topics)

@@ -22,6 +22,7 @@ from rows.models import (
     SavedFilter,
     SearchText,
     TextBlock,
+    TopicMove,
     Upload,
     Verbatim,
     ViewOptions,
@@ -59,6 +60,7 @@ def one_of_each(project, column, alice, assign):
     Preference.objects.create(user=alice)
     bulk = BulkAction.objects.create(column=column, user=alice, token="t" * 32)
     BulkPart.objects.create(bulk=bulk, number=1, first_id=1, last_id=2, n_rows=2, data=b"12")
+    TopicMove.objects.create(column=column, n_rows=2, data=b"12")
     verbatim = column.verbatims.first()
     FocusLease.objects.create(verbatim=verbatim, column=column, user=alice, expires_at=timezone.now())
     ViewOptions.objects.create(user=alice, column=column)

@@ -6,14 +6,33 @@ reads what changed.
 """
 
 from topics.services.categories import categories_reorder, category_create, category_delete, category_update
+from topics.services.combining import combine_preview, combine_start, topics_combine
+from topics.services.many import topic_move, topics_delete, topics_move
+from topics.services.merging import merge_preview, merge_start, topics_merge
+from topics.services.sentiment import topic_sentiment_on
+from topics.services.splitting import SplitProposal, split_propose, split_start, topic_split
 from topics.services.topics import topic_create, topic_delete, topic_update
 
 __all__ = [
+    "SplitProposal",
     "categories_reorder",
     "category_create",
     "category_delete",
     "category_update",
+    "combine_preview",
+    "combine_start",
+    "merge_preview",
+    "merge_start",
+    "split_propose",
+    "split_start",
     "topic_create",
     "topic_delete",
+    "topic_move",
+    "topic_sentiment_on",
+    "topic_split",
     "topic_update",
+    "topics_combine",
+    "topics_delete",
+    "topics_merge",
+    "topics_move",
 ]

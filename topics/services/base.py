@@ -6,22 +6,26 @@ import base64
 import json
 import unicodedata
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.db import connection
 from django.db.models import Model
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from projects.history import column_touch
 from projects.models import Change, Column
 from topicassign.errors import ApplicationError, StaleRevisionError
+from topicassign.numbers import grouped
 from topics import hooks
+from topics.hooks import PutBack
 from topics.models import CATEGORY_CHARS, LABEL_CHARS, PALETTE, Category, Topic
 
 MAX_CODE = 999_999_999
+COLLECTION_LOCK = 7_091  # the first of the two numbers by which PostgreSQL knows the locks on topic collections
 CODE_FIELDS = ("code_neutral", "code_positive", "code_negative")
 SENTIMENT_LABEL_FIELDS = ("label_neutral", "label_positive", "label_negative")
 _NAMES = {
@@ -58,8 +62,15 @@ _STALE = {
 
 
 def lock_column(column: Column) -> Column:
-    """Let one writer at a time change this topic collection. Call it inside the transaction."""
-    return Column.objects.select_for_update(of=("self",)).select_related("project").get(pk=column.pk)
+    """Let one writer at a time change this topic collection. Call it inside the transaction.
+
+    Not a lock on the column's row: every review writes that row last, while it holds its verbatims. An act on
+    topics that held it, and then waited for one of these verbatims, would wait for ever. (SQLite has one writer.)
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [COLLECTION_LOCK, column.pk % 2**31])
+    return Column.objects.select_related("project").get(pk=column.pk)
 
 
 def clean_label(label: str) -> str:
@@ -208,6 +219,79 @@ def check_version(current: str, expected: str | None, what: str) -> None:
     """Refuse a save that was based on an older state than the present one."""
     if expected is not None and expected != current:
         raise StaleRevisionError(_STALE[what])
+
+
+def reload_topics(column: Column, topics: Sequence[Topic], expected: Mapping[int, str] | None) -> list[Topic]:
+    """Read topics of a locked column again, in the order given.
+
+    `expected` has the versions that the person saw, by id. Raises ApplicationError (409) where a topic is deleted
+    by now, and StaleRevisionError where one is another than the person saw.
+    """
+    ids = [topic.pk for topic in topics]
+    fresh = {
+        topic.pk: topic
+        for topic in Topic.objects.select_related("category").filter(pk__in=ids, column=column, deleted_at=None)
+    }
+    for topic in topics:
+        if topic.pk not in fresh:
+            raise ApplicationError(
+                _("The topic %(topic)s was deleted meanwhile. Nothing was changed.") % {"topic": topic.label},
+                status=409,
+                code="topic_deleted",
+            )
+        check_version(fresh[topic.pk].version, (expected or {}).get(topic.pk), "topic")
+    for topic in fresh.values():
+        topic.column = column
+    return [fresh[pk] for pk in ids]
+
+
+def same_act(column: Column, user: Any, kind: str, ids: Sequence[int]) -> Change | None:
+    """Return the act of this person that did just this, if it is not undone: a form that was sent twice.
+
+    Acts that take topics away cannot be done again, so what was done is the answer.
+    """
+    gone = Topic.objects.filter(pk__in=ids).exclude(deleted_at=None)
+    if not gone.exists():
+        return None
+    found = Change.objects.filter(column=column, user=user, kind=kind, undone_at=None).order_by("-pk")
+    return next((change for change in found[:20] if change.inverse.get("asked") == list(ids)), None)
+
+
+def labels_text(topics: Sequence[Topic], most: int = 3) -> str:
+    """Return the labels of some topics for a summary: A, B, C and 4 more."""
+    text = ", ".join(topic.label for topic in topics[:most])
+    if len(topics) <= most:
+        return text
+    return _("%(topics)s and %(n)s more") % {"topics": text, "n": len(topics) - most}
+
+
+def rows_text(n: int) -> str:
+    return ngettext("%(n)s row", "%(n)s rows", n) % {"n": grouped(n)}
+
+
+def put_back_text(done: PutBack) -> str | None:
+    """Return half a sentence about rows that people decided about since."""
+    parts = []
+    if done.n_left_alone - done.n_converted > 0:
+        n = done.n_left_alone - done.n_converted
+        parts.append(
+            ngettext(
+                "%(n)s row was reviewed since and left as it is",
+                "%(n)s rows were reviewed since and left as they are",
+                n,
+            )
+            % {"n": grouped(n)}
+        )
+    if done.n_converted:
+        parts.append(
+            ngettext(
+                "%(n)s row reviewed since got the former topic",
+                "%(n)s rows reviewed since got the former topic",
+                done.n_converted,
+            )
+            % {"n": grouped(done.n_converted)}
+        )
+    return "; ".join(parts) or None
 
 
 def tell(column: Column, user: Any, *, for_ai: bool) -> None:

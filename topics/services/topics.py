@@ -8,6 +8,7 @@ for the person has decided about that row since.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -196,9 +197,27 @@ def topic_restore(column: Column, topic: Topic) -> None:
         if getattr(topic, field) in taken:
             setattr(topic, field, free)
             free += 1
-    topic.deleted_at = None
+    topic.deleted_at = topic.merged_into = None
     topic.ai_version += 1
-    topic.save(update_fields=["deleted_at", "ai_version", *CODE_FIELDS])
+    topic.save(update_fields=["deleted_at", "merged_into", "ai_version", *CODE_FIELDS])
+
+
+def topics_restore(column: Column, topic_ids: Sequence[int]) -> list[Topic]:
+    """Bring deleted topics of a locked column back where they were; refused where that cannot be."""
+    topics = list(Topic.objects.select_related("category").filter(pk__in=topic_ids))
+    if len(topics) < len(topic_ids):
+        raise ApplicationError(_("A topic of this act does not exist any more."), status=409)
+    for topic in topics:
+        if topic.deleted_at is None:
+            raise ApplicationError(_("The topic %(topic)s is back already.") % {"topic": topic.label}, status=409)
+        if topic.category.deleted_at is not None:
+            raise ApplicationError(
+                _("The category of %(topic)s was deleted since; undo that first.") % {"topic": topic.label},
+                status=409,
+            )
+        check_topic_label(topic.category, topic.label)
+        topic_restore(column, topic)
+    return topics
 
 
 def state_of(topic: Topic) -> dict[str, Any]:
@@ -262,6 +281,7 @@ def _refuse_sentiment_on_reviewed(topic: Topic) -> None:
             % {"n": grouped(n_reviewed), "topic": topic.label},
             code="sentiment_reviewed",
             field="sentiment_enabled",
+            n_reviewed=n_reviewed,
         )
 
 
