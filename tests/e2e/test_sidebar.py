@@ -65,6 +65,7 @@ def test_topics_are_moved_by_keys_as_one_decision(view, coded):
     page.keyboard.press("Control+z")
     expect(row(page, 2).locator(".chip").first).to_contain_text("Friendliness")
     assert stored(coded) == ["Friendliness", "Delivery time", "Price"]
+    expect(page.locator("#row-panel .line__label").first).to_contain_text("Friendliness")
     # The key works in the whole line with Alt.
     page.locator("#row-panel .line").first.get_by_role("checkbox").focus()
     page.keyboard.press("Alt+ArrowDown")
