@@ -89,6 +89,8 @@ RULES: dict[str, Rule] = {
     "topics:topic_edit": Rule(ADMIN, ADMIN),
     "topics:topic_rename": Rule(None, ADMIN),
     "topics:topic_delete": Rule(ADMIN, ADMIN),
+    "topics:topic_merge": Rule(ADMIN, ADMIN),
+    "topics:merge_preview": Rule(ADMIN, None),
     "topics:category_create": Rule(ADMIN, ADMIN),
     "topics:category_edit": Rule(ADMIN, ADMIN),
     "topics:category_rename": Rule(None, ADMIN),

@@ -104,6 +104,72 @@ class TopicForm(ServiceForm):
         return {**{name: data[name] for name in names}, "category": category}
 
 
+class MergeForm(ServiceForm):
+    """What becomes of a topic and another one: one goes into the other, or both become one with sentiment."""
+
+    target = forms.ChoiceField(
+        label=_("With which topic?"),
+        error_messages={"required": _("Choose the other topic."), "invalid_choice": _("This topic was deleted.")},
+        widget=forms.Select(attrs={"autofocus": True}),
+    )
+    how = forms.ChoiceField(
+        label=_("What shall become of them?"),
+        choices=[("merge", _("Merge")), ("combine", _("Combine"))],
+        initial="merge",
+        widget=forms.RadioSelect,
+    )
+    side = forms.ChoiceField(
+        choices=[("positive", _("positive")), ("negative", _("negative"))], initial="positive", required=False
+    )
+    label = forms.CharField(
+        label=_("Name of the new topic"),
+        max_length=LABEL_CHARS,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    unsaid = forms.ChoiceField(
+        choices=[("neutral", ""), ("propose", "")], initial="neutral", required=False, widget=forms.RadioSelect
+    )
+    version = forms.CharField(required=False, max_length=32, widget=forms.HiddenInput)
+    target_version = forms.CharField(required=False, max_length=32)
+
+    def __init__(self, data: Any = None, *, topic: Topic) -> None:
+        self.topic = topic
+        self.others: dict[str, Topic] = {}
+        choices: list[tuple[Any, Any]] = [("", _("Choose a topic"))]
+        for category in category_list(column=topic.column):
+            own = [one for one in category.topics.all() if one.pk != topic.pk]
+            self.others |= {str(one.pk): one for one in own}
+            if own:
+                choices.append((category.label, [(str(one.pk), one.label) for one in own]))
+        super().__init__(data, initial={"version": topic.version, "label": topic.label[:LABEL_CHARS]})
+        self.fields["target"].choices = choices  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if cleaned.get("how") == "combine" and not (cleaned.get("label") or "").strip():
+            self.add_error("label", _("Give the new topic a name."))
+        return cleaned
+
+    @property
+    def other(self) -> Topic:
+        return self.others[self.cleaned_data["target"]]
+
+    @property
+    def is_combination(self) -> bool:
+        return bool(self.cleaned_data["how"] == "combine")
+
+    def sides(self) -> tuple[Topic, Topic]:
+        """Return the topics that become the positive version and the negative one."""
+        is_turned = self.cleaned_data["side"] == "negative"
+        return (self.other, self.topic) if is_turned else (self.topic, self.other)
+
+    def expected(self) -> dict[int, str] | None:
+        """Return the versions of both topics that the person saw."""
+        seen = {self.topic.pk: self.cleaned_data["version"], self.other.pk: self.cleaned_data["target_version"]}
+        return {pk: version for pk, version in seen.items() if version} or None
+
+
 class CategoryForm(ServiceForm):
     """Name and colour of a category; a colour of one's own is a hex value."""
 

@@ -36,7 +36,7 @@ def _to_body(response: HttpResponse, *events: str, **details: dict[str, Any]) ->
     return response
 
 
-def _done(
+def done(
     request: HttpRequest, column: Column, change: Change | None, *, rows_changed: bool = True, text: str = ""
 ) -> HttpResponse:
     """Answer an act: the dialog closes, a notice offers undo, the page is told what is old."""
@@ -49,7 +49,7 @@ def _done(
     return _to_body(response, "topics-changed", "ai-changed", *(["rows-changed"] if rows_changed else []))
 
 
-def _dialog(request: HttpRequest, column: Column, template: str, context: dict[str, Any]) -> HttpResponse:
+def show_dialog(request: HttpRequest, column: Column, template: str, context: dict[str, Any]) -> HttpResponse:
     """Show a dialog; an address typed by hand leads to the collection, for a dialog is no page."""
     if not request.htmx and request.method != "POST":  # type: ignore[attr-defined]
         return redirect("topics:list", column.pk)
@@ -91,7 +91,7 @@ def topic_create(request: HttpRequest, column_id: int) -> HttpResponse:
     if request.method != "POST":
         form = TopicForm(column=column, category=category)
         form.initial["label"] = request.GET.get("label", "")[:50]
-        return _dialog(request, column, "topics/_topic_form.html", {"form": form, "topic": None})
+        return show_dialog(request, column, "topics/_topic_form.html", {"form": form, "topic": None})
     form = TopicForm(request.POST, column=column)
     if form.is_valid():
         try:
@@ -103,7 +103,7 @@ def topic_create(request: HttpRequest, column_id: int) -> HttpResponse:
     if wants_json(request):
         messages = [str(message) for found in form.errors.values() for message in found]
         return JsonResponse(error_body(422, "invalid", " ".join(messages), form.errors), status=422)
-    return _dialog(request, column, "topics/_topic_form.html", {"form": form, "topic": None})
+    return show_dialog(request, column, "topics/_topic_form.html", {"form": form, "topic": None})
 
 
 def _created(request: HttpRequest, column: Column, topic: Topic) -> HttpResponse:
@@ -118,7 +118,7 @@ def _created(request: HttpRequest, column: Column, topic: Topic) -> HttpResponse
     if wants_json(request):
         return JsonResponse(facts, status=201)
     change = Change.objects.filter(column=column, kind=ChangeKind.TOPIC_CREATE, inverse__topic=topic.pk).first()
-    response = _done(request, column, change, rows_changed=False)
+    response = done(request, column, change, rows_changed=False)
     return _to_body(response, "topic-created", topic_created=facts) if request.htmx else response  # type: ignore[attr-defined]
 
 
@@ -139,13 +139,14 @@ def topic_edit(request: HttpRequest, topic_id: int) -> HttpResponse:
             except ApplicationError as error:
                 form.refuse(error)
             else:
-                return _done(request, column, change)
+                return done(request, column, change)
     context = {
         "form": form,
         "topic": topic,
         "n_reviewed": selectors.n_rows_with(Topic.objects.filter(pk=topic.pk))[1],
+        "n_others": selectors.topic_list(column=column).exclude(pk=topic.pk).count(),
     }
-    return _dialog(request, column, "topics/_topic_form.html", context)
+    return show_dialog(request, column, "topics/_topic_form.html", context)
 
 
 def _sentiments_at_stake(form: TopicForm, topic: Topic) -> bool:
@@ -175,7 +176,7 @@ def topic_rename(request: HttpRequest, topic_id: int) -> HttpResponse:
         label=form.cleaned_data["label"],
         expected=form.cleaned_data["version"] or None,
     )
-    return _done(request, topic.column, change)
+    return done(request, topic.column, change)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -183,10 +184,10 @@ def topic_delete(request: HttpRequest, topic_id: int) -> HttpResponse:
     """Ask, saying how many rows lose the topic; then delete it."""
     topic = selectors.get_topic_for_admin(request.user, topic_id)
     if request.method == "POST":
-        return _done(request, topic.column, services.topic_delete(topic=topic, user=request.user))
+        return done(request, topic.column, services.topic_delete(topic=topic, user=request.user))
     n_rows, n_reviewed = selectors.n_rows_with(Topic.objects.filter(pk=topic.pk))
     context = {"topic": topic, "n_rows": n_rows, "n_reviewed": n_reviewed}
-    return _dialog(request, topic.column, "topics/_topic_delete.html", context)
+    return show_dialog(request, topic.column, "topics/_topic_delete.html", context)
 
 
 # --- categories -----------------------------------------------------------------------------------
@@ -203,9 +204,9 @@ def category_create(request: HttpRequest, column_id: int) -> HttpResponse:
             change = Change.objects.filter(
                 column=column, kind=ChangeKind.CATEGORY_CREATE, inverse__category=category.pk
             ).first()
-            return _done(request, column, change, rows_changed=False)
+            return done(request, column, change, rows_changed=False)
     context = {"form": form, "category": None, "palette": PALETTE}
-    return _dialog(request, column, "topics/_category_form.html", context)
+    return show_dialog(request, column, "topics/_category_form.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -222,9 +223,9 @@ def category_edit(request: HttpRequest, category_id: int) -> HttpResponse:
         except ApplicationError as error:
             form.refuse(error)
         else:
-            return _done(request, category.column, change)
+            return done(request, category.column, change)
     context = {"form": form, "category": category, "palette": PALETTE}
-    return _dialog(request, category.column, "topics/_category_form.html", context)
+    return show_dialog(request, category.column, "topics/_category_form.html", context)
 
 
 @require_POST
@@ -240,7 +241,7 @@ def category_rename(request: HttpRequest, category_id: int) -> HttpResponse:
         label=form.cleaned_data["label"],
         expected=form.cleaned_data["version"] or None,
     )
-    return _done(request, category.column, change)
+    return done(request, category.column, change)
 
 
 @require_POST
@@ -253,7 +254,7 @@ def category_move(request: HttpRequest, category_id: int) -> HttpResponse:
     if 0 <= to < len(ids):
         ids[at], ids[to] = ids[to], ids[at]
     change = services.categories_reorder(column=category.column, category_ids=ids, user=request.user)
-    return _done(request, category.column, change, rows_changed=False)
+    return done(request, category.column, change, rows_changed=False)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -261,7 +262,7 @@ def category_delete(request: HttpRequest, category_id: int) -> HttpResponse:
     """Ask, saying how many topics go and how many rows lose them; then delete the category."""
     category = selectors.get_category_for_admin(request.user, category_id)
     if request.method == "POST":
-        return _done(request, category.column, services.category_delete(category=category, user=request.user))
+        return done(request, category.column, services.category_delete(category=category, user=request.user))
     topics = category.topics.filter(deleted_at=None)
     n_rows, n_reviewed = selectors.n_rows_with(topics)
     context = {
@@ -270,7 +271,7 @@ def category_delete(request: HttpRequest, category_id: int) -> HttpResponse:
         "n_rows": n_rows,
         "n_reviewed": n_reviewed,
     }
-    return _dialog(request, category.column, "topics/_category_delete.html", context)
+    return show_dialog(request, category.column, "topics/_category_delete.html", context)
 
 
 # --- codebooks ------------------------------------------------------------------------------------
@@ -279,7 +280,7 @@ def codebook_import(request: HttpRequest, column_id: int) -> HttpResponse:
     """Take a codebook file and show what it would change; nothing is written yet."""
     column = get_column_for_admin(request.user, column_id)
     if request.method != "POST":
-        return _dialog(request, column, "topics/_codebook_import.html", {"form": CodebookForm()})
+        return show_dialog(request, column, "topics/_codebook_import.html", {"form": CodebookForm()})
     form = CodebookForm(request.POST, request.FILES)
     errors: list[str] = []
     if form.is_valid():
@@ -301,9 +302,9 @@ def codebook_import(request: HttpRequest, column_id: int) -> HttpResponse:
                 "token": signing.dumps(data, salt=_TOKEN_SALT, compress=True),
                 "is_same": not (plan.n_new or plan.n_changed or plan.new_categories),
             }
-            return _dialog(request, column, "topics/_codebook_preview.html", context)
+            return show_dialog(request, column, "topics/_codebook_preview.html", context)
     context = {"form": form, "errors": errors[:50], "n_more": max(0, len(errors) - 50)}
-    return _dialog(request, column, "topics/_codebook_import.html", context)
+    return show_dialog(request, column, "topics/_codebook_import.html", context)
 
 
 @require_POST
@@ -323,7 +324,7 @@ def codebook_apply(request: HttpRequest, column_id: int) -> HttpResponse:
         "new": result.n_created,
         "changed": result.n_updated,
     }
-    return _done(request, column, result.change, rows_changed=bool(result.n_updated), text=text)
+    return done(request, column, result.change, rows_changed=bool(result.n_updated), text=text)
 
 
 @require_safe
