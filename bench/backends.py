@@ -139,7 +139,7 @@ def f1_score(path: Path, encoder: Encoder, seed: int, n_reviews: int) -> float:
         dataset, features, n_reviews=n_reviews, seed=seed, strategy="random", checkpoints=(n_reviews,),
         update_every=1_000, encoder=encoder,
     )[-1]  # fmt: skip
-    return float(last["micro_f1"])
+    return float(last["f1_micro"])
 
 
 def main() -> None:
