@@ -109,10 +109,12 @@ def propose_topics(
         [texts[row] for row in sample], np.asarray(X[sample], dtype=np.float32), encode, rng, tell
     )
     clusters = units.clusters()
+    centres = unit(_centres(units.vectors, clusters))
     tell(0.7)
-    named = _named(units, clusters, encode)
+    named = _named(units, clusters, centres, encode)
     tell(0.8)
-    members = _members(units, clusters, sample, X, len(texts), usable)
+    nearness = units.vectors @ centres.T
+    members = _members(units, clusters, nearness, sample, X, usable)
     tell(0.95)
     proposals = []
     floor = max(MIN_ROWS, round(MIN_SHARE * len(usable)))
@@ -121,14 +123,10 @@ def propose_topics(
         if len(rows) < floor or not label:
             continue
         of_cluster = np.flatnonzero(clusters == number)
-        centre = units.vectors[of_cluster].mean(axis=0)
-        nearness = units.vectors[of_cluster] @ (centre / max(float(np.linalg.norm(centre)), 1e-12))
-        best = list(
-            dict.fromkeys(sample[units.owner[of_cluster[i]]] for i in np.argsort(-nearness, kind="stable"))
-        )
-        proposals.append(
-            TopicProposal(label, category, phrases, rows, np.asarray(best[:N_EXAMPLES]), float(nearness.mean()))
-        )
+        near = nearness[of_cluster, number]
+        best = units.owner[of_cluster[np.argsort(-near, kind="stable")]]
+        examples = sample[list(dict.fromkeys(best.tolist()))[:N_EXAMPLES]]
+        proposals.append(TopicProposal(label, category, phrases, rows, examples, float(near.mean())))
     tell(1.0)
     return _in_order(proposals)
 
@@ -148,16 +146,15 @@ class _Units:
     texts: list[str]
     vectors: np.ndarray  # length 1
     owner: np.ndarray
-    n_rows: int
     points: np.ndarray  # the principal components of the vectors
     stability: float = 0.0
     n_clusters: int = 0
 
     @classmethod
-    def make(cls, texts: list[str], vectors: np.ndarray, owner: np.ndarray, n_rows: int) -> _Units:
+    def make(cls, texts: list[str], vectors: np.ndarray, owner: np.ndarray) -> _Units:
         n = min(N_COMPONENTS, vectors.shape[1], len(vectors))
         points = PCA(n, svd_solver="covariance_eigh").fit_transform(vectors)
-        return cls(texts, vectors, owner, n_rows, points.astype(np.float32))
+        return cls(texts, vectors, owner, points.astype(np.float32))
 
     def clusters(self) -> np.ndarray:
         """Return the number of the cluster of each unit: Ward's clusters, made tighter by k-means."""
@@ -169,10 +166,11 @@ class _Units:
 
     def measure(self, rng: np.random.Generator) -> None:
         """Find the number of clusters on which two halves of the texts agree best."""
-        sizes = [size for size in SIZES if size * MIN_ROWS_PER_CLUSTER <= self.n_rows] or [2, 3, 4, 6]
+        rows, row = np.unique(self.owner, return_inverse=True)
+        sizes = [size for size in SIZES if size * MIN_ROWS_PER_CLUSTER <= len(rows)] or [2, 3, 4, 6]
         found = np.zeros((N_SPLITS, len(sizes)))
         for split in range(N_SPLITS):
-            half = (rng.permutation(self.n_rows) < self.n_rows // 2)[self.owner]
+            half = (rng.permutation(len(rows)) < len(rows) // 2)[row]
             cuts = [_centres_of_cuts(self.points[part], sizes) for part in (half, ~half)]
             for i, (one, other) in enumerate(zip(*cuts, strict=True)):
                 found[split, i] = adjusted_mutual_info_score(
@@ -206,7 +204,7 @@ def _nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
 def _choose_units(
     texts: list[str], X: np.ndarray, encode: Encode, rng: np.random.Generator, tell: Progress
 ) -> _Units:
-    whole = _Units.make(texts, X, np.arange(len(texts)), len(texts))
+    whole = _Units.make(texts, X, np.arange(len(texts)))
     whole.measure(rng)
     tell(0.15)
     order = rng.permutation(len(texts))
@@ -218,44 +216,41 @@ def _choose_units(
             break
         parts += own
         owner += [int(row)] * len(own)
-    n_read = len(set(owner))
-    if len(parts) < 1.2 * n_read:  # hardly any text has two clauses
+    n_parts = Counter(owner)
+    if len(parts) < 1.2 * len(n_parts):  # hardly any text has two clauses
         return whole
-    alone = Counter(owner)
-    fresh = [i for i, row in enumerate(owner) if alone[row] > 1]
+    fresh = [i for i, row in enumerate(owner) if n_parts[row] > 1]
     own_vectors = X[owner].copy()
     own_vectors[fresh] = encode([parts[i] for i in fresh])
     tell(0.5)
-    numbers = {row: number for number, row in enumerate(sorted(set(owner)))}
-    vectors = unit(own_vectors + ROW_IN_CLAUSE * X[owner])
-    clauses = _Units.make(parts, vectors, np.asarray([numbers[row] for row in owner]), n_read)
+    clauses = _Units.make(parts, unit(own_vectors + ROW_IN_CLAUSE * X[owner]), np.asarray(owner))
     clauses.measure(rng)
     tell(0.6)
-    if clauses.stability <= whole.stability + CLAUSE_MARGIN:
-        return whole
-    clauses.owner = np.asarray(owner)
-    clauses.n_rows = len(texts)
-    return clauses
+    return clauses if clauses.stability > whole.stability + CLAUSE_MARGIN else whole
 
 
 # --- which rows have it ---------------------------------------------------------------------------
-def _also(vectors: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+def _belongs(nearness: np.ndarray, clusters: np.ndarray) -> np.ndarray:
     """Return which clusters each unit belongs to: its own, and those it is as near to as half of their own are."""
-    nearness = vectors @ unit(_centres(vectors, clusters)).T
     belongs = np.zeros(nearness.shape, dtype=bool)
     for number in range(nearness.shape[1]):
         belongs[:, number] = nearness[:, number] >= np.median(nearness[clusters == number, number])
-    belongs[np.arange(len(vectors)), clusters] = True
+    belongs[np.arange(len(clusters)), clusters] = True
     return belongs
 
 
 def _members(
-    units: _Units, clusters: np.ndarray, sample: np.ndarray, X: np.ndarray, n_texts: int, usable: np.ndarray
+    units: _Units,
+    clusters: np.ndarray,
+    nearness: np.ndarray,
+    sample: np.ndarray,
+    X: np.ndarray,
+    usable: np.ndarray,
 ) -> list[np.ndarray]:
     """Return the rows of each cluster; rows that were not clustered go where a ridge regression sends them."""
     n_clusters = int(clusters.max()) + 1
     Y = np.zeros((len(sample), n_clusters), dtype=bool)
-    own, others = np.nonzero(_also(units.vectors, clusters))
+    own, others = np.nonzero(_belongs(nearness, clusters))
     Y[units.owner[own], others] = True
     clustered = np.unique(units.owner)
     known = sample[clustered]
@@ -269,9 +264,8 @@ def _members(
     K = K - mean
     weights = np.linalg.solve(K.T @ K + RIDGE * np.eye(K.shape[1], dtype=np.float32), K.T @ (Y - prior))
     # As many rows per topic, and topics per row, as among those that were clustered.
-    cut = np.array([
-        np.quantile(K @ weights[:, number], 1 - prior[number]) for number in range(n_clusters)
-    ])  # fmt: skip
+    scores = K @ weights
+    cut = [np.quantile(scores[:, number], 1 - prior[number]) for number in range(n_clusters)]
     is_one = units.owner.size == len(clustered)
     more: list[list[np.ndarray]] = [[] for _ in range(n_clusters)]
     for start in range(0, len(unread), PREDICT_ROWS):
@@ -289,15 +283,17 @@ def _members(
 
 
 # --- names ----------------------------------------------------------------------------------------
-def _named(units: _Units, clusters: np.ndarray, encode: Encode) -> list[tuple[str, str, tuple[str, ...]]]:
+def _named(
+    units: _Units, clusters: np.ndarray, centres: np.ndarray, encode: Encode
+) -> list[tuple[str, str, tuple[str, ...]]]:
     """Return label, category and phrases of each cluster; no two labels are the same."""
     n_clusters = int(clusters.max()) + 1
     phrases = Phrases.read(units.texts)
-    ranked = phrases.rank(clusters, unit(_centres(units.vectors, clusters)), encode)
+    ranked = phrases.rank(clusters, centres, encode)
     categories = _categories(units, clusters, n_clusters)
     of_unit = categories[clusters]
     of_category = phrases.rank(of_unit, unit(_centres(units.vectors, of_unit)), encode, longest=2)
-    heads = _distinct([[*own] for own in of_category])
+    heads = _distinct(of_category)
     labels = _distinct(ranked)
     return [
         (phrase_label(labels[number]), phrase_label(heads[categories[number]]), tuple(ranked[number][:5]))

@@ -24,6 +24,11 @@ _WORD = re.compile(r"\w+(?:['’]\w+)?|[^\w\s]", re.UNICODE)
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 
 
+def word_set(*lines: str) -> frozenset[str]:
+    """Return the words of lines of a list, as it is written down in code."""
+    return frozenset(" ".join(lines).split())
+
+
 def lexical_features(texts: Sequence[str]) -> sp.csr_matrix:
     """Return damped counts of words, word beginnings and word pairs, hashed into a fixed number of columns.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from finetune.engine.lexical import MAX_TEXT_CHARS
+from finetune.engine.lexical import MAX_TEXT_CHARS, word_set
 from finetune.engine.vectors import unit
 
 MAX_WORDS = 3
@@ -20,12 +20,8 @@ SWALLOW = 0.6  # a longer phrase takes the place of one it holds if it is this s
 _WORD = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]|\n", re.UNICODE)
 
 
-def _word_set(*lines: str) -> frozenset[str]:
-    return frozenset(" ".join(lines).split())
-
-
 # Words no name begins or ends with: function words and the commonest verbs, English first.
-_FUNCTION_WORDS = _word_set(
+_FUNCTION_WORDS = word_set(
     "a about above across after again against ago all almost along already also although always am among an and",
     "another any anybody anyone anything anyway are aren't around as ask asked at away back be because become",
     "been before behind being below beside besides between both but by came can can't cannot come comes could",
@@ -81,11 +77,11 @@ class Phrases:
     n_texts: int
 
     @classmethod
-    def read(cls, texts: Sequence[str], *, longest: int = MAX_WORDS) -> Phrases:
+    def read(cls, texts: Sequence[str]) -> Phrases:
         texts_of: dict[str, list[int]] = defaultdict(list)
         written: dict[str, Counter[str]] = defaultdict(Counter)
         for number, text in enumerate(texts):
-            for surface in dict.fromkeys(_phrases(text[:MAX_TEXT_CHARS], longest)):
+            for surface in dict.fromkeys(_phrases(text[:MAX_TEXT_CHARS])):
                 key = surface.casefold()
                 if not texts_of[key] or texts_of[key][-1] != number:
                     texts_of[key].append(number)
@@ -152,7 +148,7 @@ class Phrases:
         return kept[:N_CANDIDATES]
 
 
-def _phrases(text: str, longest: int) -> list[str]:
+def _phrases(text: str) -> list[str]:
     run: list[str] = []
     found: list[str] = []
     for token in [*_WORD.findall(text.replace("’", "'")), "."]:
@@ -162,7 +158,7 @@ def _phrases(text: str, longest: int) -> list[str]:
         for start, first in enumerate(run):
             if not _may_border(first):
                 continue
-            for stop in range(start + 1, min(start + longest, len(run)) + 1):
+            for stop in range(start + 1, min(start + MAX_WORDS, len(run)) + 1):
                 if _may_border(run[stop - 1]):
                     found.append(" ".join(run[start:stop]))
         run = []

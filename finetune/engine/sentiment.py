@@ -18,7 +18,7 @@ from scipy.special import log_softmax, logsumexp, softmax
 from sklearn.base import BaseEstimator
 from sklearn.utils import murmurhash3_32
 
-from finetune.engine.lexical import MAX_TEXT_CHARS, N_LEXICAL_FEATURES
+from finetune.engine.lexical import MAX_TEXT_CHARS, N_LEXICAL_FEATURES, word_set
 from finetune.engine.vectors import unit
 
 ARRAYS_FORMAT = 2
@@ -28,20 +28,15 @@ OVERALL_CUT = 0.33
 TEXT_CUT = 0.1
 
 _TOKEN = re.compile(r"\w+(?:['’]\w+)*|[.;:!?\n]+|,|[^\w\s]", re.UNICODE)
-_STOPS = frozenset(".;:!?\n")
-
-
-def _word_set(*lines: str) -> frozenset[str]:
-    return frozenset(" ".join(lines).split())
-
-
-# English first; the commonest of German, Spanish, French, Italian, Dutch and Portuguese.
-_CONTRAST = _word_set(
+# Where a clause ends: signs, and words that begin the next one. English first; the commonest of German, Spanish,
+# French, Italian, Dutch and Portuguese.
+_BREAKS = frozenset(".,;:!?\n")
+_BREAKING_WORDS = word_set(
     "but however although though yet except whereas while despite aber jedoch obwohl pero aunque mais cependant",
     "ma però maar mas embora",
+    "and und y et e en because since when so",
 )
-_JOINERS = _word_set("and und y et e en because since when so")
-_NEGATIONS = _word_set(
+_NEGATIONS = word_set(
     "not no never none nothing nobody neither nor without hardly barely scarcely rarely seldom lacks lacking",
     "lacked cannot cant dont doesnt didnt isnt arent wasnt werent wont wouldnt couldnt shouldnt aint",
     "nicht kein keine keinen nie ohne nunca jamás sin pas jamais aucun sans non mai senza niet geen nooit zonder",
@@ -49,30 +44,30 @@ _NEGATIONS = _word_set(
 )
 # Words of customers and employees that the general lexicon does not know or weighs oddly, by valence.
 _FEEDBACK_WORDS = {
-    -2.1: _word_set(
+    -2.1: word_set(
         "overpriced unhelpful unprofessional tasteless undercooked overcooked faulty schlecht malo mala mauvais",
         "slecht ruim pessimo",
     ),
-    -1.8: _word_set(
+    -1.8: word_set(
         "broken crash crashes crashed crashing buggy glitchy stale inattentive unresponsive bland slow delayed",
         "disorganized disorganised overrated",
     ),
-    -1.5: _word_set(
+    -1.5: word_set(
         "slowly delay delays soggy greasy cramped noisy outdated confusing wrong ignored flimsy understaffed",
         "pricey expensive costly clunky langsam lento traag teuer caro lent",
     ),
-    -1.2: _word_set(
+    -1.2: word_set(
         "late slower missing forgot leak leaks leaking bug bugs complicated cluttered mediocre dull crowded loud",
         "dated cher duur",
     ),
-    -0.8: _word_set("cold dry salty raw tiny worn wait waited waiting queue refund average"),
-    1.2: _word_set("quick quickly fast smooth smoothly reasonable reasonably crisp quiet authentic"),
-    1.5: _word_set("fresh prompt promptly tender juicy affordable spacious cozy cosy intuitive stylish generous"),
-    1.9: _word_set(
+    -0.8: word_set("cold dry salty raw tiny worn wait waited waiting queue refund average"),
+    1.2: word_set("quick quickly fast smooth smoothly reasonable reasonably crisp quiet authentic"),
+    1.5: word_set("fresh prompt promptly tender juicy affordable spacious cozy cosy intuitive stylish generous"),
+    1.9: word_set(
         "tasty flavorful flavourful attentive knowledgeable courteous accommodating reliable seamless",
         "gut freundlich bueno buena bon bonne buono goed bom boa",
     ),
-    2.5: _word_set("delicious yummy super toll excelente ottimo"),
+    2.5: word_set("delicious yummy super toll excelente ottimo"),
 }
 NEGATION_FACTOR = -0.74
 NEGATION_REACH = 3
@@ -140,7 +135,7 @@ def read_clauses(texts: Sequence[str]) -> Clauses:
         negated_for = 0
         boost = 0.0
         for token in _TOKEN.findall(text[:MAX_TEXT_CHARS].lower()):
-            if token[0] in _STOPS or token[0] == "," or token in _CONTRAST or token in _JOINERS:
+            if token[0] in _BREAKS or token in _BREAKING_WORDS:
                 clause += n_words > 0
                 n_words = negated_for = 0
                 boost = 0.0
@@ -183,7 +178,7 @@ def clause_texts(text: str) -> list[str]:
     start = 0
     for match in _TOKEN.finditer(text):
         token = match.group().lower()
-        if token[0] in _STOPS or token[0] == "," or token in _CONTRAST or token in _JOINERS:
+        if token[0] in _BREAKS or token in _BREAKING_WORDS:
             parts.append(text[start : match.start()])
             start = match.end()
     parts.append(text[start:])
