@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
@@ -62,7 +63,7 @@ class Selection:
             "grouped_default": self.grouped_default,
         }
 
-    @property
+    @cached_property
     def row_filter(self) -> RowFilter:
         return RowFilter.from_query(self.query, self.column, grouped_default=self.grouped_default)
 

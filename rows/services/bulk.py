@@ -86,7 +86,7 @@ def bulk_start(
                 )
                 bulk.save(update_fields=["job"])
                 return bulk
-            _select(bulk)
+            _select(bulk, selection)
             _work(bulk, None)
             _finish(bulk)
     except IntegrityError:  # the same form, sent twice at the same moment
@@ -123,8 +123,9 @@ def bulk_run(run: JobRun) -> dict[str, Any]:
         raise ApplicationError(_("What was done of this bulk action has been undone. Start a new one."))
     if bulk.selected is None:
         run.progress(0, 0, STAGE_SELECT)
-        Selection.from_json(bulk.selection, bulk.column).row_filter.prepare()
-        _select(bulk)
+        selection = Selection.from_json(bulk.selection, bulk.column)
+        selection.row_filter.prepare()
+        _select(bulk, selection)
     _work(bulk, run)
     _finish(bulk)
     return {"n_changed": bulk.n_changed, "n_expected": bulk.n_expected}
@@ -150,9 +151,8 @@ def bulk_clean_up(job: Job) -> None:
 
 
 # --- doing ----------------------------------------------------------------------------------------
-def _select(bulk: BulkAction) -> None:
+def _select(bulk: BulkAction, selection: Selection) -> None:
     """Note which rows are meant, once: from here on the filter does not matter any more."""
-    selection = Selection.from_json(bulk.selection, bulk.column)
     bulk.selected = ids_pack(selection.resolve())
     bulk.n_selected = len(ids_unpack(bulk.selected))
     bulk.save(update_fields=["selected", "n_selected"])
