@@ -28,10 +28,10 @@ const ICONS = [
   "arrow-down", "arrow-left", "arrow-right", "arrow-up", "chart-bar", "check", "check-check", "chevron-down",
   "chevron-right", "chevron-up", "circle", "circle-alert", "circle-check", "circle-stop", "clock", "cloud-off",
   "copy", "download", "ellipsis", "ellipsis-vertical", "external-link", "eye", "file-down", "file-spreadsheet",
-  "file-up", "filter", "focus", "folder", "grip-vertical", "history", "image-down", "info", "keyboard", "layers",
-  "link", "list", "loader-circle", "lock", "log-out", "mail", "menu", "message-square-text", "monitor", "moon",
+  "file-up", "filter", "focus", "folder", "folder-input", "grip-vertical", "history", "image-down", "info", "keyboard", "layers",
+  "link", "list", "loader-circle", "lock", "log-out", "mail", "menu", "merge", "message-square-text", "monitor", "moon",
   "palette", "pencil", "plus", "refresh-cw", "rotate-ccw", "search", "settings", "settings-2", "shield", "shuffle",
-  "skip-forward", "sparkles", "star", "sun", "table", "tags", "target", "trash-2", "triangle-alert", "undo-2",
+  "skip-forward", "sparkles", "split", "star", "sun", "table", "tags", "target", "trash-2", "triangle-alert", "undo-2",
   "upload", "user", "user-plus", "users", "x",
 ];
 

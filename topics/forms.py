@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from projects.models import Column
 from topicassign.errors import ApplicationError
 from topics.models import CATEGORY_CHARS, DESCRIPTION_CHARS, LABEL_CHARS, PALETTE, Category, Topic
-from topics.selectors import category_list
+from topics.selectors import category_list, most_have_sentiment
 from topics.services.base import CODE_FIELDS, MAX_CODE, SENTIMENT_LABEL_FIELDS, next_color
 from topics.services.topics import FIELDS
 
@@ -70,6 +70,7 @@ class TopicForm(ServiceForm):
     code_negative = forms.IntegerField(label=_("Code, negative"), min_value=0, max_value=MAX_CODE, required=False)
     version = forms.CharField(required=False, max_length=32, widget=forms.HiddenInput)
     confirm_off = forms.BooleanField(required=False)
+    confirm_unreview = forms.BooleanField(required=False)
 
     def __init__(
         self, data: Any = None, *, column: Column, topic: Topic | None = None, category: int | None = None
@@ -84,10 +85,8 @@ class TopicForm(ServiceForm):
         if topic is not None:
             values = {name: getattr(topic, name) for name in FIELDS if name != "category"}
             return {**values, "category": str(topic.category_id), "version": topic.version}
-        enabled = list(column.topics.filter(deleted_at=None).values_list("sentiment_enabled", flat=True))
         chosen = str(category) if str(category) in self.categories else next(iter(self.categories), NEW_CATEGORY)
-        # A new topic starts as most of the others are.
-        return {"category": chosen, "sentiment_enabled": 2 * sum(enabled) >= len(enabled)}
+        return {"category": chosen, "sentiment_enabled": most_have_sentiment(column)}
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}

@@ -94,6 +94,17 @@ class PutBack:
 
 
 @dataclass(frozen=True)
+class TopicRow:
+    """A row that has a topic, for a person to look at; `n_copies` others say the same."""
+
+    pk: int
+    number: int
+    text: str
+    is_reviewed: bool
+    n_copies: int = 0
+
+
+@dataclass(frozen=True)
 class Halves:
     """Which rows of a topic belong to the new half, as the AI sees it.
 
@@ -114,6 +125,9 @@ rows_gathered = Hook("rows_gathered")
 # rows_with_topic(column, topic_id, verbatim_ids) -> {verbatim id: is reviewed} of those that have the topic, with
 # the rows that say the same; all rows that have it where verbatim_ids is None.
 rows_with_topic = Hook("rows_with_topic")
+# topic_rows(column, topic_id, search, verbatim_ids, most) -> list of TopicRow, rows that say the same once: those
+# of verbatim_ids in their order or, where that is None, those with all words of `search`, reviewed ones first.
+topic_rows = Hook("topic_rows")
 # rows_divide(column, topic_id, new_id, verbatim_ids, proposed: {verbatim id: probability}) -> Moved: give rows the
 # new topic instead of the one it was part of; those proposed only while nobody reviewed them.
 rows_divide = Hook("rows_divide")

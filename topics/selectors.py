@@ -47,13 +47,16 @@ def category_list(*, column: Column) -> QuerySet[Category]:
     )
 
 
-def topic_list(*, column: Column) -> QuerySet[Topic]:
+def topic_list(*, column: Column, deleted_too: bool = False) -> QuerySet[Topic]:
     """Return the live topics of a column in the order of the screen."""
-    return (
-        Topic.objects.filter(column=column, deleted_at=None)
-        .select_related("category")
-        .order_by("category__position", "category_id", "position", "id")
-    )
+    topics = column.topics.all() if deleted_too else column.topics.filter(deleted_at=None)
+    return topics.select_related("category").order_by("category__position", "category_id", "position", "id")
+
+
+def most_have_sentiment(column: Column) -> bool:
+    """Return whether a new topic starts with sentiment: it starts as most of the others are."""
+    enabled = list(column.topics.filter(deleted_at=None).values_list("sentiment_enabled", flat=True))
+    return 2 * sum(enabled) >= len(enabled)
 
 
 def topic_collection(*, column: Column) -> list[CategoryEntry]:

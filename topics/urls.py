@@ -1,17 +1,27 @@
 from django.urls import path
 
 from topics import views
+from topics import views_many as many
 from topics import views_merging as merging
+from topics import views_splitting as splitting
 
 app_name = "topics"
 urlpatterns = [
     path("columns/<int:column_id>/topics/", views.topic_collection, name="list"),
     path("columns/<int:column_id>/topics/new/", views.topic_create, name="topic_create"),
+    path("columns/<int:column_id>/topics/place/", many.topics_place, name="topics_place"),
+    path("columns/<int:column_id>/topics/move/", many.topics_move, name="topics_move"),
+    path("columns/<int:column_id>/topics/merge/", many.topics_merge, name="topics_merge"),
+    path("columns/<int:column_id>/topics/merge/preview/", many.merge_many_preview, name="merge_many_preview"),
+    path("columns/<int:column_id>/topics/delete/", many.topics_delete, name="topics_delete"),
     path("topics/<int:topic_id>/", views.topic_edit, name="topic_edit"),
     path("topics/<int:topic_id>/rename/", views.topic_rename, name="topic_rename"),
     path("topics/<int:topic_id>/delete/", views.topic_delete, name="topic_delete"),
     path("topics/<int:topic_id>/merge/", merging.topic_merge, name="topic_merge"),
     path("topics/<int:topic_id>/merge/preview/", merging.merge_preview, name="merge_preview"),
+    path("topics/<int:topic_id>/split/", splitting.topic_split, name="topic_split"),
+    path("topics/<int:topic_id>/split/rows/", splitting.split_rows, name="split_rows"),
+    path("topics/<int:topic_id>/split/preview/", splitting.split_preview, name="split_preview"),
     path("columns/<int:column_id>/categories/new/", views.category_create, name="category_create"),
     path("categories/<int:category_id>/", views.category_edit, name="category_edit"),
     path("categories/<int:category_id>/rename/", views.category_rename, name="category_rename"),

@@ -17,7 +17,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import trigger_client_event
 
-from projects.models import Change, ChangeKind, Column, Role
+from projects.models import Change, ChangeKind, Column, Job, Role
 from projects.selectors import get_column_for_admin, get_column_for_read, get_column_for_write
 from projects.views.notices import undo_toast
 from topicassign.errors import ApplicationError, error_body
@@ -49,6 +49,14 @@ def done(
     return _to_body(response, "topics-changed", "ai-changed", *(["rows-changed"] if rows_changed else []))
 
 
+def show_made(request: HttpRequest, column: Column, made: Change | Job) -> HttpResponse:
+    """Answer an act that was done at once, or goes on as a job: then the dialog shows how far it is."""
+    if isinstance(made, Change):
+        return done(request, column, made)
+    context = {"job": made, "may_act": True, "brief": True}
+    return show_dialog(request, column, "topics/_topic_job.html", context)
+
+
 def show_dialog(request: HttpRequest, column: Column, template: str, context: dict[str, Any]) -> HttpResponse:
     """Show a dialog; an address typed by hand leads to the collection, for a dialog is no page."""
     if not request.htmx and request.method != "POST":  # type: ignore[attr-defined]
@@ -73,6 +81,7 @@ def topic_collection(request: HttpRequest, column_id: int) -> HttpResponse:
         "categories": entries,
         "n_topics": len(counts),
         "n_most": max(counts, default=0),
+        "new_with_sentiment": selectors.most_have_sentiment(column),
         "may_edit": column.project.role.rank >= Role.ADMIN.rank,  # type: ignore[attr-defined]
         "may_export": column.project.role.rank >= Role.ANALYST.rank,  # type: ignore[attr-defined]
         "is_page": not request.htmx,  # type: ignore[attr-defined]
@@ -133,13 +142,12 @@ def topic_edit(request: HttpRequest, topic_id: int) -> HttpResponse:
         form = TopicForm(request.POST, column=column, topic=topic)
         if form.is_valid() and not _sentiments_at_stake(form, topic):
             try:
-                change = services.topic_update(
-                    topic=topic, user=request.user, expected=form.cleaned_data["version"], **form.values()
-                )
+                return _change_topic(request, form, topic)
             except ApplicationError as error:
-                form.refuse(error)
-            else:
-                return done(request, column, change)
+                if error.code == "sentiment_reviewed":
+                    form.add_error("confirm_unreview", _("Nobody said with which sentiment they have it."))
+                else:
+                    form.refuse(error)
     context = {
         "form": form,
         "topic": topic,
@@ -147,6 +155,18 @@ def topic_edit(request: HttpRequest, topic_id: int) -> HttpResponse:
         "n_others": selectors.topic_list(column=column).exclude(pk=topic.pk).count(),
     }
     return show_dialog(request, column, "topics/_topic_form.html", context)
+
+
+def _change_topic(request: HttpRequest, form: TopicForm, topic: Topic) -> HttpResponse:
+    values, expected = form.values(), form.cleaned_data["version"]
+    if form.cleaned_data["confirm_unreview"] and values["sentiment_enabled"] and not topic.sentiment_enabled:
+        del values["sentiment_enabled"]
+        made = services.sentiment_on_start(
+            topic=topic, user=request.user, unreview=True, expected=expected, **values
+        )
+        return show_made(request, topic.column, made)
+    change = services.topic_update(topic=topic, user=request.user, expected=expected, **values)
+    return done(request, topic.column, change)
 
 
 def _sentiments_at_stake(form: TopicForm, topic: Topic) -> bool:
@@ -246,13 +266,22 @@ def category_rename(request: HttpRequest, category_id: int) -> HttpResponse:
 
 @require_POST
 def category_move(request: HttpRequest, category_id: int) -> HttpResponse:
-    """Move a category one place up or down."""
+    """Move a category one place up or down; with `before` in front of another one, to the end if that is empty."""
     category = selectors.get_category_for_admin(request.user, category_id)
     ids = list(selectors.category_list(column=category.column).values_list("pk", flat=True))
     at = ids.index(category.pk)
-    to = at + (-1 if request.POST.get("direction") == "up" else 1)
-    if 0 <= to < len(ids):
-        ids[at], ids[to] = ids[to], ids[at]
+    if "before" in request.POST:
+        others = [str(pk) for pk in ids if pk != category.pk]
+        before = request.POST["before"]
+        if before and before not in others:
+            raise ApplicationError(
+                _("The category was deleted meanwhile. Choose another one."), status=409, code="category_missing"
+            )
+        ids.insert(others.index(before) if before else len(others), ids.pop(at))
+    else:
+        to = at + (-1 if request.POST.get("direction") == "up" else 1)
+        if 0 <= to < len(ids):
+            ids[at], ids[to] = ids[to], ids[at]
     change = services.categories_reorder(column=category.column, category_ids=ids, user=request.user)
     return done(request, category.column, change, rows_changed=False)
 

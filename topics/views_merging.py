@@ -11,7 +11,7 @@ from topicassign.errors import ApplicationError
 from topics import selectors, services
 from topics.forms import MergeForm
 from topics.services.background import AT_ONCE
-from topics.views import done, show_dialog
+from topics.views import show_dialog, show_made
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -21,15 +21,9 @@ def topic_merge(request: HttpRequest, topic_id: int) -> HttpResponse:
     form = MergeForm(request.POST if request.method == "POST" else None, topic=topic)
     if form.is_valid():
         try:
-            made = _start(form, request)
+            return show_made(request, topic.column, _start(form, request))
         except ApplicationError as error:
             form.refuse(error)
-        else:
-            if isinstance(made, Change):
-                return done(request, topic.column, made)
-            return show_dialog(
-                request, topic.column, "topics/_topic_job.html", {"job": made, "may_act": True, "brief": True}
-            )
     return show_dialog(request, topic.column, "topics/_topic_merge.html", {"form": form, "topic": topic})
 
 
@@ -60,7 +54,7 @@ def merge_preview(request: HttpRequest, topic_id: int) -> HttpResponse:
     form.is_valid()
     context = {"topic": topic, "form": form, "is_chosen": bool(form.cleaned_data.get("target"))}
     if context["is_chosen"]:
-        context["other"] = form.other
+        context |= {"other": form.other, "gone": topic.label, "n_gone": 1, "target_version": form.other.version}
         context["is_combination"] = form.cleaned_data.get("how") == "combine"
         try:
             if context["is_combination"]:

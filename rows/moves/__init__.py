@@ -13,6 +13,7 @@ def connect() -> None:
     hooks.rows_gather.register(gather.rows_gather)
     hooks.rows_gathered.register(preview.rows_gathered)
     hooks.rows_with_topic.register(divide.rows_with_topic)
+    hooks.topic_rows.register(divide.topic_rows)
     hooks.rows_divide.register(divide.rows_divide)
     hooks.rows_unreview.register(unreview.rows_unreview)
     hooks.rows_put_back.register(putback.rows_put_back)

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from projects.models import Column
 from rows import sql
-from rows.models import Assignment, AssignmentSource
+from rows.models import Assignment, AssignmentSource, Verbatim
 from rows.moves.locking import verbatims_lock
 from rows.moves.record import Entry, Record
 from rows.moves.writing import entries_of, entries_write, in_parts, verbatims_write
-from topics.hooks import Moved
+from topics.hooks import Moved, TopicRow
 
 
 def rows_with_topic(column: Column, topic_id: int, verbatim_ids: Sequence[int] | None = None) -> dict[int, bool]:
@@ -23,6 +23,30 @@ def rows_with_topic(column: Column, topic_id: int, verbatim_ids: Sequence[int] |
     for part in sql.chunks(sql.with_copies(column, list(verbatim_ids), "pk")):
         found.update(fields.filter(verbatim__in=part))
     return found
+
+
+def topic_rows(
+    column: Column, topic_id: int, search: str = "", verbatim_ids: Sequence[int] | None = None, most: int = 30
+) -> list[TopicRow]:
+    """Return rows with a topic, one of those that say the same, reviewed ones first; see topics/hooks.py."""
+    having = Verbatim.objects.filter(
+        column=column, row__deleted_at=None, assignments__topic=topic_id, is_empty=False
+    )
+    if verbatim_ids is not None:
+        having = having.filter(pk__in=list(verbatim_ids)[:most])
+    for word in search.split()[:8]:
+        having = having.filter(text__icontains=word)
+    rows: dict[bytes, TopicRow] = {}
+    fields = ("pk", "row_number", "text", "is_reviewed", "group_size", "fingerprint")
+    found = having.order_by("-is_reviewed", "row_number", "pk").values_list(*fields)
+    for pk, number, text, is_reviewed, size, fingerprint in found.iterator(chunk_size=500):
+        rows.setdefault(bytes(fingerprint), TopicRow(pk, number, text, is_reviewed, size - 1))
+        if len(rows) >= most:
+            break
+    if verbatim_ids is None:
+        return list(rows.values())
+    order = {pk: place for place, pk in enumerate(verbatim_ids)}
+    return sorted(rows.values(), key=lambda row: order[row.pk])
 
 
 def rows_divide(

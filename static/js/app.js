@@ -17,6 +17,7 @@ import "./shortcuts-sheet.js";
 const PARTS = [
   ["[data-chart-download]", () => import("./chart-download.js")],
   ["[data-copy], [data-copy-from]", () => import("./clipboard.js")],
+  ["check-all", () => import("./check-all.js")],
   ["bulk-form", () => import("./bulk-form.js")],
   ["row-selection", () => import("./row-select.js"), "later"],
   ["tab-list, [data-toggle-rows]", () => import("./row-toggle.js")],
@@ -34,6 +35,7 @@ const PARTS = [
   ["side-panel", () => import("./side-panel.js")],
   ["tab-list", () => import("./tab-list.js")],
   ["topic-board", () => import("./topic-board.js")],
+  ["topic-board[data-editable]", () => import("./topic-arrange.js")],
   ["topic-editor", () => import("./topic-editor.js")],
   ["topic-form", () => import("./topic-form.js")],
   ["topic-palette", () => import("./topic-palette.js")],

@@ -10,6 +10,7 @@
 import { load } from "./htmx-config.js";
 import { announce } from "./page.js";
 import "./topic-form.js"; // its dialogs open from here: have it ready
+import { restoreAdd } from "./topic-add.js";
 import { fit, prepare } from "./topic-match.js";
 import { restoreRename, startRename } from "./topic-rename.js";
 import { ngettext } from "./texts.js";
@@ -48,6 +49,7 @@ class TopicBoard extends HTMLElement {
       }
     });
     restoreRename(this);
+    restoreAdd(this);
   }
 
   filter({ quiet = false } = {}) {

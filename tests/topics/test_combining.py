@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from projects.models import Change, ChangeKind
+from projects.jobs import job_execute
+from projects.models import Change, ChangeKind, JobState
 from rows.models import Assignment
 from tests.topics.restructuring import chips, put, review, row, rows_state, topic, topics_state, undo
 from topicassign.errors import ApplicationError, StaleRevisionError
 from topics.models import Topic
 from topics.selectors import topic_list, topics_followed
 from topics.services import (
+    background,
     combine_preview,
+    sentiment_on_start,
     topic_create,
     topic_delete,
     topic_sentiment_on,
@@ -294,6 +297,32 @@ def test_sentiment_on_can_take_the_reviewed_rows_back_to_unreviewed(column, alic
     assert "since" not in str(undoing)
 
 
+def test_other_properties_change_with_the_sentiment_in_one_act(column, alice):
+    review(column, alice, 2, "Rude")
+    before = rows_state(column), topics_state(column)
+    change = topic_sentiment_on(topic=topic(column, "Rude"), user=alice, unreview=True, label="Manners")
+    assert topic(column, "Manners").sentiment_enabled
+    assert not row(column, 2).is_reviewed
+    undo(change, alice)
+    assert (rows_state(column), topics_state(column)) == before
+    with pytest.raises(TypeError):
+        topic_sentiment_on(topic=topic(column, "Rude"), user=alice, unreview=True, colour="red")
+
+
+def test_sentiment_on_for_many_rows_is_a_job(column, alice, monkeypatch):
+    monkeypatch.setattr(background, "AT_ONCE", 0)
+    review(column, alice, 2, "Rude")
+    job = sentiment_on_start(
+        topic=topic(column, "Rude"), user=alice, unreview=True, category=topic(column, "Rude").category
+    )
+    assert row(column, 2).is_reviewed
+    assert job_execute(job.pk).state == JobState.DONE
+    assert not row(column, 2).is_reviewed
+    assert topic(column, "Rude").sentiment_enabled
+    with pytest.raises(ApplicationError, match="switched the sentiment of Rude on meanwhile"):
+        background._ACTS["sentiment_on"](column, {"topic": topic(column, "Rude").pk, "unreview": True}, alice)
+
+
 def test_undo_of_sentiment_on_leaves_rows_alone_that_were_reviewed_since(column, alice, bob):
     review(column, alice, 1, "Rude", "Other")
     review(column, alice, 2, "Rude")
@@ -315,5 +344,3 @@ def test_sentiment_on_checks_the_version_and_the_topic(column, alice):
     with pytest.raises(ApplicationError) as error:
         topic_sentiment_on(topic=seen, user=alice, unreview=True)
     assert error.value.status == 409
-    with pytest.raises(TypeError):
-        topic_sentiment_on(topic=seen, user=alice, unreview=True, label="No")

@@ -242,12 +242,22 @@ def test_edit_of_an_older_state_is_a_conflict(price, as_alice, as_bob, htmx, col
     assert price.label == "Cost"
 
 
-def test_sentiment_on_with_reviewed_rows_is_refused_in_the_dialog(column, price, alice, as_alice, htmx):
+def test_sentiment_on_with_reviewed_rows_asks_first(column, price, alice, as_alice, htmx):
     verbatim = column.verbatims.first()
     verbatim_review(verbatim=verbatim, topics=[TopicChoice(price.pk)], revision=0, user=alice)
-    response = as_alice.post(url("topic_edit", price.pk), topic_data(price, sentiment_enabled="on"), headers=htmx)
+    data = topic_data(price, sentiment_enabled="on")
+    response = as_alice.post(url("topic_edit", price.pk), data, headers=htmx)
     assert response.status_code == 422
-    assert "Sentiment cannot be switched on" in response.text
+    assert "2 reviewed rows have this topic." in response.text  # two say the same
+    assert "Put them back to not reviewed" in response.text
+    price.refresh_from_db()
+    assert not price.sentiment_enabled
+    response = as_alice.post(url("topic_edit", price.pk), data | {"confirm_unreview": "on"}, headers=htmx)
+    assert response.status_code == 200
+    price.refresh_from_db()
+    verbatim.refresh_from_db()
+    assert price.sentiment_enabled
+    assert not verbatim.is_reviewed
 
 
 def test_sentiment_off_asks_first(column, as_alice, htmx, assign):

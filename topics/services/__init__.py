@@ -9,7 +9,7 @@ from topics.services.categories import categories_reorder, category_create, cate
 from topics.services.combining import combine_preview, combine_start, topics_combine
 from topics.services.many import topic_move, topics_delete, topics_move
 from topics.services.merging import merge_preview, merge_start, topics_merge
-from topics.services.sentiment import topic_sentiment_on
+from topics.services.sentiment import sentiment_on_start, topic_sentiment_on
 from topics.services.splitting import SplitProposal, split_propose, split_start, topic_split
 from topics.services.topics import topic_create, topic_delete, topic_update
 
@@ -23,6 +23,7 @@ __all__ = [
     "combine_start",
     "merge_preview",
     "merge_start",
+    "sentiment_on_start",
     "split_propose",
     "split_start",
     "topic_create",

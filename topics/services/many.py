@@ -24,8 +24,9 @@ from topics.services.base import (
     same_act,
     tell,
 )
+from topics.services.categories import category_add
 from topics.services.merging import check_together
-from topics.services.topics import topics_restore
+from topics.services.topics import delete_if_empty, topics_restore
 
 
 @transaction.atomic
@@ -76,14 +77,15 @@ def topic_move(
 def topics_move(
     *,
     topics: Sequence[Topic],
-    category: Category,
+    category: Category | str,
     user: Any,
     before: Topic | None = None,
     expected: Mapping[int, str] | None = None,
 ) -> Change | None:
     """Move topics into a category, before one of its topics or to the end; they keep their order.
 
-    Returns the change, None where all of them stand there already.
+    A category given by its name is added, and undoing takes it away again. Returns the change, None where all of
+    them stand there already.
 
     Raises
     ------
@@ -93,7 +95,12 @@ def topics_move(
     """
     column = _column_of(topics)
     topics = _in_order(column, reload_topics(column, topics, expected))
-    category = _live_category(column, category)
+    is_new = isinstance(category, str)
+    category = (
+        category_add(column=column, label=category)
+        if isinstance(category, str)
+        else _live_category(column, category)
+    )
     moved = {topic.pk for topic in topics}
     _check_labels(category, topics)
     orders = {pk: _order_of(pk) for pk in {category.pk, *(topic.category_id for topic in topics)}}
@@ -120,6 +127,7 @@ def topics_move(
             "category": category.pk,
             "former": former,
             "orders": {str(pk): ids for pk, ids in orders.items()},
+            "category_created": category.pk if is_new else None,
         },
         ids=sorted(moved),
     )
@@ -232,6 +240,7 @@ def _undo_move(change: Change, user: Any) -> None:
                 topic.ai_version += 1
                 topic.save(update_fields=["category", "ai_version"])
         _number(_as_before(_order_of(pk), inverse["orders"][str(pk)], {topic.pk for topic in several}))
+    delete_if_empty(inverse.get("category_created"))
     tell(column, user, for_ai=any(pk != inverse["category"] for pk in by_category))
 
 

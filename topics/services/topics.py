@@ -310,7 +310,7 @@ def _give_back_sentiments(topic: Topic, dropped: dict[str, str]) -> None:
 def _undo_create(change: Change, user: Any) -> None:
     column = live_column(change)
     topic_uncreate(change.inverse["topic"])
-    _delete_if_empty(change.inverse.get("category"))
+    delete_if_empty(change.inverse.get("category"))
     tell(column, user, for_ai=True)
 
 
@@ -368,7 +368,7 @@ def topic_unwrite(column: Column, written: dict[str, Any]) -> None:
     topic.ai_version += 1
     full_clean(topic)
     topic.save()
-    _delete_if_empty(written.get("category_created"))
+    delete_if_empty(written.get("category_created"))
     if after.get("sentiment_enabled") is False:
         _give_back_sentiments(topic, written.get("sentiments", {}))
         hooks.sentiments_changed.send(column=column, topic_ids=[topic.pk])
@@ -377,7 +377,7 @@ def topic_unwrite(column: Column, written: dict[str, Any]) -> None:
         hooks.sentiments_changed.send(column=column, topic_ids=[topic.pk])
 
 
-def _delete_if_empty(category_id: int | None) -> None:
+def delete_if_empty(category_id: int | None) -> None:
     """Take away a category that came with an act, unless it is used otherwise by now."""
     if category_id is None:
         return
