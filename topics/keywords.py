@@ -388,11 +388,14 @@ class _ExpressionSet:
         self._topics = list(expressions.values())
         # A set says "nothing found" as well when it ran out of memory. An expression that is found in every text
         # tells the two apart; without it, the expressions are looked for one by one.
-        self._set = _search_set([*map(_pattern, self._keywords), ""])
+        try:
+            self._set = _search_set([*map(_pattern, self._keywords), ""])
+        except re2.error:  # no memory even to begin with
+            self._set = None
 
     def topics_of(self, text: str) -> Iterable[int]:
         always = len(self._keywords)
-        found = self._set.Match(text)
+        found = self._set.Match(text) if self._set is not None else []
         if always not in found:
             found = [i for i, keyword in enumerate(self._keywords) if _compile(keyword).search(text)]
         return (j for i in found if i != always for j in self._topics[i])

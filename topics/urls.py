@@ -1,6 +1,7 @@
 from django.urls import path
 
 from topics import views
+from topics import views_keywords as keywords
 from topics import views_merging as merging
 
 app_name = "topics"
@@ -12,6 +13,7 @@ urlpatterns = [
     path("topics/<int:topic_id>/delete/", views.topic_delete, name="topic_delete"),
     path("topics/<int:topic_id>/merge/", merging.topic_merge, name="topic_merge"),
     path("topics/<int:topic_id>/merge/preview/", merging.merge_preview, name="merge_preview"),
+    path("columns/<int:column_id>/topics/keywords/", keywords.keywords_preview, name="keywords_preview"),
     path("columns/<int:column_id>/categories/new/", views.category_create, name="category_create"),
     path("categories/<int:category_id>/", views.category_edit, name="category_edit"),
     path("categories/<int:category_id>/rename/", views.category_rename, name="category_rename"),
