@@ -29,7 +29,7 @@ def keyword_rows(column: Column, keywords: Sequence[str]) -> KeywordRows:
     is_all = True
     groups = _groups(column)
     for block in _blocks(groups):
-        if time.monotonic() - began > LIMIT_S or block is None:
+        if block is None or (n_looked and time.monotonic() - began > LIMIT_S):
             is_all = False
             break
         texts, is_reviewed, size = zip(*block, strict=True)
