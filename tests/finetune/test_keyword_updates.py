@@ -19,7 +19,7 @@ from tests.conftest import add_rows
 from tests.finetune.test_updates import corpus
 from tests.topics.restructuring import put, review, row, topic
 from topics import keywords
-from topics.services import topic_create, topic_delete, topic_update, topics_merge
+from topics.services import topic_create, topic_delete, topic_split, topic_update, topics_merge
 
 pytestmark = pytest.mark.django_db
 
@@ -243,6 +243,16 @@ class TestWithUpdates:
         topics_merge(target=topic(column, "Price"), sources=[topic(column, "Extras")], user=alice)
         work(column)
         assert by_keyword(column, "Price") == [61, 62, 64, 66]
+
+    def test_after_a_split_the_keywords_are_the_old_half_s(self, column: Any, alice: Any) -> None:
+        give(column, alice, "zebra")
+        work(column)
+        new = [row(column, 62).pk]
+        topic_split(topic=topic(column, "Extras"), label="Two", examples_a=[], examples_b=new, user=alice)
+        assert "Extras" not in sources(column, 62)
+        work(column)
+        assert by_keyword(column) == [61, 62, 64, 66]
+        assert (topic(column, "Extras").keywords, topic(column, "Two").keywords) == (["zebra"], [])
 
 
 # --- with AI updates off --------------------------------------------------------------------------

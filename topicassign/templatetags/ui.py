@@ -132,7 +132,8 @@ def topic_chip(topic: Any, sentiment: int | None, source: str, probability: floa
         share = f", {100 * probability:.0f} %" if probability is not None else ""
         title += f" ({_('AI')}{share})"
     elif source == "keyword":
-        title += f" ({_('by keyword')})"
+        where = _("by keyword")
+        title += f" ({where})"
     return chip(
         topic.sentiment_label(sentiment), topic.category.label, topic.category.color, sentiment, title=title
     )
