@@ -8,6 +8,7 @@ a topic is what the AI gives it (none where no model knows the topic), and the A
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,7 @@ class KeywordUpdate:
         for start in range(0, len(pool), APPLY_BLOCK):
             self._report(start, len(pool))
             block = pool[start : start + APPLY_BLOCK]
-            self.words.read(block, lambda done, _total, start=start: self._report(start + done, len(pool)))
+            self.words.read(block, partial(self._report_read, start, len(pool)))
             n_changed += write_back(
                 self.run,
                 column=self.column,
@@ -136,6 +137,9 @@ class KeywordUpdate:
     def _report(self, done: int, total: int) -> None:
         if self.run is not None:
             self.run.progress(done, total, STAGES["assign"])
+
+    def _report_read(self, start: int, n_pool: int, done: int, _total: int) -> None:
+        self._report(start + done, n_pool)
 
     def _load_model(self) -> None:
         from finetune.updates import version_load
@@ -193,18 +197,19 @@ class KeywordUpdate:
         positions = self.features.positions([self.groups.digests[group] for group in groups.tolist()])
         known = np.flatnonzero(positions >= 0)
         place = {topic: j for j, topic in enumerate(self.model_topics)}
-        pairs = [j for j, topic in enumerate(self.topic_ids) if topic in place]
+        ours = np.array([j for j, topic in enumerate(self.topic_ids) if topic in place], dtype=np.int64)
+        its = np.array([place[self.topic_ids[j]] for j in ours.tolist()], dtype=np.int64)
         Y = np.zeros((len(known), len(self.model_topics)), dtype=bool)
-        Y[:, [place[self.topic_ids[j]] for j in pairs]] = fresh[known][:, pairs]
+        Y[:, its] = fresh[known][:, ours]
         said = sentiments.predict(
             self.model,
             features=self.features,
             positions=positions[known],
             Y_hat=Y,
             with_sentiment=np.ones(len(self.model_topics), dtype=bool),
-        )[:, [place[self.topic_ids[j]] for j in pairs]]
-        part = S[np.ix_(known, pairs)]
-        S[np.ix_(known, pairs)] = np.where(said != NO_SENTIMENT, said, part)
+        )[:, its]
+        at = np.ix_(known, ours)
+        S[at] = np.where(said != NO_SENTIMENT, said, S[at])
         return S
 
 

@@ -38,7 +38,7 @@ class KeywordsField(forms.CharField):
     def prepare_value(self, value: Any) -> Any:
         return "\n".join(value) if isinstance(value, list) else value
 
-    def clean(self, value: Any) -> list[str]:  # type: ignore[override]
+    def clean(self, value: Any) -> list[str]:
         lines = (super().clean(value) or "").splitlines()
         if lines == list(self.stored):
             return lines
