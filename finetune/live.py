@@ -84,6 +84,10 @@ def events_since(*, column: Column, seen: Seen, now: Seen, user: Any) -> dict[st
         return {}
     if seen.version != now.version:  # an AI update changes any row, the counts and the scores
         return {"rows-changed": {}, "ai-updated": {}, "announce": {"value": _("AI update finished.")}}
+    job_seen, job_now = (one.word.partition(".")[2] for one in (seen, now))
+    if job_now != job_seen and job_now.endswith(JobState.DONE[:2]):
+        # An update that made no version: rows got topics from the model in use, or by keywords.
+        return {"rows-changed": {}, "topics-changed": {}}
     others = list(
         Change.objects.filter(column=column, pk__gt=seen.change)
         .exclude(user=user)

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Max
+from django.db.models import Max, Q
 from django.utils import timezone
 
 from finetune.models import DEEP_STAGES, STAGES, ModelVersion, TopicScore, VersionState
 from projects.jobs import job_active, jobs_are_waiting
 from projects.models import Column, Job, JobKind, JobState
-from rows.models import Verbatim
+from rows.models import Assignment, AssignmentSource, Verbatim
+from topics.models import Topic
 
 
 @dataclass
@@ -37,6 +38,15 @@ class AiStatus:
 def version_deployed(column: Column) -> ModelVersion | None:
     """Return the version in use, without its arrays."""
     return column.versions.filter(state=VersionState.DEPLOYED).defer("artifact").first()
+
+
+def column_has_keywords(column: Column) -> bool:
+    """Say whether topics of a column have keywords, or rows have topics by keywords that are gone."""
+    topics = Topic.objects.filter(column=column, deleted_at=None).order_by()
+    if any(topics.values_list("keywords", flat=True)):
+        return True
+    by_hand = Assignment.objects.filter(~Q(source=AssignmentSource.AI), topic__in=topics.values("pk"))  # an index
+    return by_hand.filter(source=AssignmentSource.KEYWORD).exists()
 
 
 def ai_status(column: Column) -> AiStatus:

@@ -39,8 +39,10 @@ from finetune.engine import (
 )
 from finetune.engine.tuning import PRINCIPAL_SAMPLE, TuningOptions, can_tune, is_better, loo_f1
 from finetune.features import ColumnFeatures, scratch_array
+from finetune.keywords import ColumnKeywords, keywords_apply, texts_of
 from finetune.models import STAGES, ModelVersion, TopicScore, Trigger, Tuning, TuningState, VersionState
 from finetune.scores import Scores, make_scores
+from finetune.selectors import column_has_keywords
 from finetune.tunings import (
     ColumnTuning,
     tuning_drop,
@@ -49,11 +51,20 @@ from finetune.tunings import (
     tuning_note_impossible,
     tunings_sweep,
 )
-from finetune.writeback import NO_SENTIMENT, Groups, Outcome, Stored, groups_load, statistics_refresh, write_back
+from finetune.writeback import (
+    NO_SENTIMENT,
+    SOURCE_CODES,
+    Groups,
+    Outcome,
+    Stored,
+    groups_load,
+    statistics_refresh,
+    write_back,
+)
 from projects.jobs import JobLostError, JobRun
 from projects.models import Column, Job
 from rows import sql
-from rows.models import Assignment, Verbatim
+from rows.models import Assignment, AssignmentSource, Verbatim
 from rows.selectors import topic_list
 from rows.text import digest
 from topicassign.errors import ApplicationError
@@ -68,6 +79,7 @@ ENCODE_BLOCK = 1_024
 PREDICT_BLOCK = 50_000
 ASSIGN_BLOCK = 10_000
 MANY_CHANGES = 10_000
+MIN_CERTAINTY = 0.0001  # none at all has a row that no update has seen
 QUEUE_LENGTH = 60  # reviews planned ahead: more than people do before the next update
 
 
@@ -123,6 +135,7 @@ class Update:
         self.clock = Clock()
         self.n_changed = 0  # verbatims, since the planner was told
         self._early: tuple[TopicClassifier, list[int]] | None = None
+        self._words: ColumnKeywords | None = None
 
     def report(self, stage: str, done: int | None = None, total: int | None = None) -> None:
         if self.run is not None:
@@ -157,6 +170,7 @@ class Update:
             self.report("evaluate", 0, 1)
             self._evaluate()
         with self.clock.stage("assign"):
+            self.words.read(self.pool, lambda _done, _total: self.report("assign", 0, len(self.pool)))
             self._assign()
         with self.clock.stage("deploy"):
             self.report("deploy", 0, 1)
@@ -188,6 +202,14 @@ class Update:
         self.topics: list[Topic] = list(topic_list(column=self.column))
         self.topic_ids = [topic.pk for topic in self.topics]
         self.with_sentiment = np.array([topic.sentiment_enabled for topic in self.topics], dtype=bool)
+        self._words = None
+
+    @property
+    def words(self) -> ColumnKeywords:
+        """Which texts have keywords of the topics that this update knows."""
+        if self._words is None:
+            self._words = ColumnKeywords(self.topics, self.groups.n, self._texts)
+        return self._words
 
     # encode
 
@@ -236,7 +258,7 @@ class Update:
 
     def _catch_up_with_topics(self) -> None:
         """Encoding a large column takes minutes; topics made meanwhile count from the next block on."""
-        if not Column.objects.filter(pk=self.column.pk, update_requested=True).exists():
+        if self.assign_only or not Column.objects.filter(pk=self.column.pk, update_requested=True).exists():
             return
         self._read_topics()
         self._encode_topics()
@@ -265,12 +287,7 @@ class Update:
             self.label_X_lex = lexical_features(prompts)
 
     def _texts(self, group_indices: np.ndarray) -> list[str]:
-        heads = self.groups.head_ids[group_indices].tolist()
-        texts: dict[int, str] = {}
-        for start in range(0, len(heads), 2_000):
-            texts.update(Verbatim.objects.filter(pk__in=heads[start : start + 2_000]).values_list("pk", "text"))
-        # A row deleted meanwhile has no text any more; its vector is never used.
-        return [texts.get(head, "") for head in heads]
+        return texts_of(self.groups, group_indices)  # the vector of a row deleted meanwhile is never used
 
     def _assign_early(self, block: np.ndarray) -> None:
         """Give the rows of a block their first assignments while encoding goes on."""
@@ -440,6 +457,7 @@ class Update:
         Y_prob[order] = model.predict_proba(
             self.features.X[rows], self.features.X_lex[rows], self._tuned_of(model, block[order])
         )
+        self.words.read(block)
         return self._decide(model, block, positions, topic_ids, Y_prob)
 
     def _decide(
@@ -450,9 +468,13 @@ class Update:
         topic_ids: Sequence[int],
         Y_prob: np.ndarray,
     ) -> Outcome:
+        """Decide from probabilities, and from keywords, for which the texts were read before (another thread may
+        be here, with no way to the database)."""
         Y_hat = assign(Y_prob, model.thresholds_)
         live = np.isin(np.asarray(topic_ids), np.asarray(self.topic_ids))
         Y_hat &= live[None, :]
+        by_keyword = self.words.of(block, topic_ids)
+        Y_hat |= by_keyword
         column_of = {topic: j for j, topic in enumerate(self.topic_ids)}
         with_sentiment = np.array(
             [topic in column_of and self.with_sentiment[column_of[topic]] for topic in topic_ids], dtype=bool
@@ -465,7 +487,9 @@ class Update:
             with_sentiment=with_sentiment,
         )
         sentiment = sentiments.overall(S_hat, self.features, positions)
-        return Outcome(block, Y_hat, Y_prob, S_hat, sentiment, certainty(Y_prob, model.thresholds_))
+        source = by_keyword * np.int8(SOURCE_CODES[AssignmentSource.KEYWORD])
+        sure = np.maximum(certainty(Y_prob, model.thresholds_), MIN_CERTAINTY)
+        return Outcome(block, Y_hat, Y_prob, S_hat, sentiment, sure, source)
 
     def _evaluate(self) -> None:
         """Predict the whole pool and score it."""
@@ -533,10 +557,17 @@ class Update:
         return self._decide(self.classifier, block, self.positions[block], self.topic_ids, Y_prob)
 
     def _assign_from_existing(self) -> dict[str, Any]:
-        """Assign topics to all open rows with the model in use, learning nothing (AI updates are off)."""
-        self.pool = np.flatnonzero(~self.groups.is_reviewed & (self.positions >= 0))
+        """Assign topics to new rows with the model in use, learning nothing (AI updates are off).
+
+        What rows had before is frozen, too: a topic that was merged since is still there in the model in use.
+        """
+        is_new = self.groups.certainty == 0
+        self.pool = np.flatnonzero(is_new & ~self.groups.is_reviewed & (self.positions >= 0))
         found = self._existing_classifier()
         if found is None:
+            if column_has_keywords(self.column):
+                keywords_apply(self.column, self.run)
+                return self._result(deployed_version(self.column))
             raise ApplicationError(
                 _(
                     "AI updates are off and there is no model that fits the topics. Switch AI updates on to "
@@ -549,6 +580,8 @@ class Update:
                 block = self.pool[start : start + PREDICT_BLOCK]
                 self._write(self._outcome(model, block, self.positions[block], topic_ids), topic_ids)
                 self.report("assign", start + len(block), len(self.pool))
+            if column_has_keywords(self.column):
+                keywords_apply(self.column, self.run)
         return self._result(deployed_version(self.column))
 
     def _write_sentiment_only(self) -> None:
@@ -689,6 +722,9 @@ def update_for_job(run: JobRun) -> dict[str, Any]:
     assert job.column is not None
     if not job.column.is_text_to_analyze:
         raise ApplicationError(_("Only text columns that are analysed can be updated."))
+    if job.payload.get("keywords_only"):
+        Column.objects.filter(pk=job.column.pk).update(update_requested=False)
+        return keywords_apply(job.column, run)
     return Update(
         job.column,
         run,

@@ -18,8 +18,10 @@ from finetune.scores import MIN_AUDIT
 from projects.models import Column, Role
 from projects.selectors import get_column_for_admin, get_column_for_read
 from projects.views.notices import undo_toast
+from rows.models import AssignmentSource
 from rows.presence import with_presence
 from rows.selectors import get_verbatim, topic_list
+from topics.keywords import keywords_found
 
 RED_LINE = 50  # topics below it are the ones to review (specification S6.2)
 
@@ -122,6 +124,8 @@ def assignment_why(request: HttpRequest, column_id: int, verbatim_id: int, topic
         "column": column,
         "verbatim": verbatim,
         "topic": topic,
+        "keywords": keywords_found(topic.keywords, verbatim.text),
+        "is_by_keyword": verbatim.assignments.filter(topic=topic, source=AssignmentSource.KEYWORD).exists(),
         "explanation": explain_assignment(verbatim=verbatim, topic=topic),
     }
     return render(request, "finetune/_why.html", context)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from django.db import connection, transaction
+from django.db.models import Q
 
 from projects.history import column_touch
 from projects.jobs import JobLostError, JobRun
@@ -26,6 +27,8 @@ from topics.models import Topic
 
 BATCH_GROUPS = 500
 NO_SENTIMENT = 9  # stands for null in arrays of int8
+SOURCES = (AssignmentSource.AI, AssignmentSource.KEYWORD, AssignmentSource.PERSON, AssignmentSource.IMPORT)
+SOURCE_CODES = {source: code for code, source in enumerate(SOURCES)}  # stand for them in arrays of int8
 # Probabilities and certainties move a little with every review. Smaller moves than these are not worth a write.
 PROBABILITY_STEP = 0.1
 CERTAINTY_STEP, CERTAINTY_SHARE = 0.01, 0.25
@@ -104,7 +107,7 @@ def groups_load(column: Column) -> Groups:
 
 @dataclass
 class Outcome:
-    """What the AI decided for some groups.
+    """What the AI, and keywords, decided for some groups.
 
     Attributes
     ----------
@@ -112,11 +115,14 @@ class Outcome:
         Indices into `Groups`.
     Y_hat : bool ndarray of shape (n, n_topics)
     Y_prob : ndarray of shape (n, n_topics)
+        The AI's own, for topics by keyword too; nan where it has none.
     S_hat : int8 ndarray of shape (n, n_topics)
         Sentiment of the assigned pairs, NO_SENTIMENT for topics without.
     sentiment : int8 ndarray of shape (n,)
         Overall sentiment.
     certainty : float ndarray of shape (n,)
+    source : int8 ndarray of shape (n, n_topics), optional
+        Who put the assigned topics there, as in SOURCE_CODES; without it, the AI.
     """
 
     groups: np.ndarray
@@ -125,48 +131,104 @@ class Outcome:
     S_hat: np.ndarray
     sentiment: np.ndarray
     certainty: np.ndarray
+    source: np.ndarray | None = None
+
+    def is_by_keyword(self) -> np.ndarray:
+        """Return which pairs are there by keyword, bool of shape (n, n_topics)."""
+        if self.source is None:
+            return np.zeros(self.Y_hat.shape, dtype=bool)
+        return self.Y_hat & (self.source == SOURCE_CODES[AssignmentSource.KEYWORD])
 
 
 class Stored:
     """The assignments of live topics on heads that nobody reviewed, as they are in the database now.
 
     Read once per update. What changes afterwards, a review, is caught under the lock of each batch.
+    `sources` are those that are told from the AI.
     """
 
     def __init__(
-        self, column: Column, groups: Groups, topic_ids: Sequence[int], *, only: np.ndarray | None = None
+        self,
+        column: Column,
+        groups: Groups,
+        topic_ids: Sequence[int],
+        *,
+        only: np.ndarray | None = None,
+        sources: Sequence[AssignmentSource] = (AssignmentSource.KEYWORD,),
     ):
-        n, n_topics = groups.n, len(topic_ids)
         self.topic_ids = list(topic_ids)
         # Pairs of copies and of reviewed rows come along and are dropped below: a narrow table is read in a fifth
         # of the time that a join with the verbatims takes.
         query = assignments_live(column=column)
+        by_hand = Assignment.objects.filter(  # those that no AI made are few, and have an index
+            ~Q(source=AssignmentSource.AI), topic__in=self.topic_ids, source__in=sources
+        ).order_by()
         if only is not None:
-            query = query.filter(verbatim__in=groups.head_ids[only].tolist())
+            heads = groups.head_ids[only].tolist()
+            query, by_hand = query.filter(verbatim__in=heads), by_hand.filter(verbatim__in=heads)
         pairs = list(
             query.values_list("verbatim", "topic", "sentiment", "probability").iterator(chunk_size=50_000)
         )
-        heads = np.fromiter((pair[0] for pair in pairs), dtype=np.int64, count=len(pairs))
-        topics = np.fromiter((pair[1] for pair in pairs), dtype=np.int64, count=len(pairs))
-        group = np.minimum(np.searchsorted(groups.head_ids, heads), max(0, n - 1))
-        order = np.argsort(self.topic_ids, kind="stable")
-        ids = np.asarray(self.topic_ids, dtype=np.int64)[order]
-        place = np.minimum(np.searchsorted(ids, topics), max(0, n_topics - 1))
-        known_group = (
-            (groups.head_ids[group] == heads) & ~groups.is_reviewed[group] if n else np.zeros(0, dtype=bool)
-        )
-        known_topic = ids[place] == topics if n_topics else np.zeros(len(pairs), dtype=bool)
+        group, topic, is_known_group, is_known_topic = self._places(groups, pairs)
         # A topic made after the update read the collection: its assignments go, the next update knows it.
-        self.has_others = np.zeros(n, dtype=bool)
-        self.has_others[group[known_group & ~known_topic]] = True
-        keep = known_group & known_topic
-        self.group, self.topic = group[keep], order[place[keep]] if n_topics else place[keep]
+        self.has_others = np.zeros(groups.n, dtype=bool)
+        self.has_others[group[is_known_group & ~is_known_topic]] = True
+        keep = is_known_group & is_known_topic
+        self.group, self.topic = group[keep], topic[keep]
         self.sentiment = np.fromiter(
             (NO_SENTIMENT if pair[2] is None else pair[2] for pair in pairs), dtype=np.int8, count=len(pairs)
         )[keep]
         self.probability = np.fromiter(
             (-1.0 if pair[3] is None else pair[3] for pair in pairs), dtype=np.float32, count=len(pairs)
         )[keep]
+        self.source = np.zeros(len(self.group), dtype=np.int8)
+        found = list(by_hand.values_list("verbatim", "topic", "source").iterator(chunk_size=50_000))
+        if found and len(self.group):
+            self._tell_sources(groups, found)
+
+    def _places(
+        self, groups: Groups, pairs: Sequence[tuple[Any, ...]]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return group and place of the topic for (verbatim, topic, …), and whether each is one of ours."""
+        heads = np.fromiter((pair[0] for pair in pairs), dtype=np.int64, count=len(pairs))
+        topics = np.fromiter((pair[1] for pair in pairs), dtype=np.int64, count=len(pairs))
+        n, n_topics = groups.n, len(self.topic_ids)
+        group = np.minimum(np.searchsorted(groups.head_ids, heads), max(0, n - 1))
+        order = np.argsort(self.topic_ids, kind="stable")
+        ids = np.asarray(self.topic_ids, dtype=np.int64)[order]
+        place = np.minimum(np.searchsorted(ids, topics), max(0, n_topics - 1))
+        is_known_group = (
+            (groups.head_ids[group] == heads) & ~groups.is_reviewed[group] if n else np.zeros(0, dtype=bool)
+        )
+        is_known_topic = ids[place] == topics if n_topics else np.zeros(len(pairs), dtype=bool)
+        return group, order[place] if n_topics else place, is_known_group, is_known_topic
+
+    def _tell_sources(self, groups: Groups, found: Sequence[tuple[Any, ...]]) -> None:
+        group, topic, is_known_group, is_known_topic = self._places(groups, found)
+        n_topics = len(self.topic_ids)
+        keys = self.group * n_topics + self.topic
+        order = np.argsort(keys, kind="stable")
+        wanted = group * n_topics + topic
+        place = order[np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)]
+        is_here = is_known_group & is_known_topic & (keys[place] == wanted)
+        codes = np.array([SOURCE_CODES[AssignmentSource(name)] for *_pair, name in found], dtype=np.int8)
+        self.source[place[is_here]] = codes[is_here]
+
+    def of(self, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return the state of some groups: which pairs are there, who put them there, their sentiment and their
+        probability (nan without), each of shape (n, n_topics)."""
+        row_of = np.full(len(self.has_others), -1, dtype=np.int64)
+        row_of[groups] = np.arange(len(groups))
+        row = row_of[self.group]
+        mine = row >= 0
+        at = (row[mine], self.topic[mine])
+        shape = (len(groups), len(self.topic_ids))
+        has, source = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=np.int8)
+        sentiment = np.full(shape, NO_SENTIMENT, dtype=np.int8)
+        probability = np.full(shape, np.nan, dtype=np.float32)
+        has[at], source[at], sentiment[at] = True, self.source[mine], self.sentiment[mine]
+        probability[at] = np.where(self.probability[mine] < 0, np.nan, self.probability[mine])
+        return has, source, sentiment, probability
 
 
 def write_back(
@@ -226,6 +288,8 @@ def _compare(groups: Groups, outcome: Outcome, stored: Stored) -> _Plan:
     kept = outcome.Y_hat[row, topic]
     other_mood = kept & (stored.sentiment[mine] != outcome.S_hat[row, topic])
     topics[row[other_mood]] = True
+    was_by_keyword = stored.source[mine] == SOURCE_CODES[AssignmentSource.KEYWORD]
+    topics[row[kept & (was_by_keyword != outcome.is_by_keyword()[row, topic])]] = True
     differs = topics | (groups.sentiment[outcome.groups] != outcome.sentiment)
     step = np.abs(stored.probability[mine] - outcome.Y_prob[row, topic])
     topics[row[kept & (step > PROBABILITY_STEP)]] = True
@@ -298,20 +362,27 @@ def _or_none(sentiment: int) -> int | None:
 def _new_assignments(
     verbatim_ids: list[int], row_of: dict[int, int], topic_ids: Sequence[int], live: set[int], outcome: Outcome
 ) -> list[tuple[Any, ...]]:
-    """Return (verbatim, topic, sentiment, probability, position), likeliest topic first."""
+    """Return (verbatim, topic, sentiment, probability, position, source): by keyword first, then the likeliest."""
     rows = np.array([row_of[pk] for pk in verbatim_ids], dtype=np.int64)
     known = np.array([topic in live for topic in topic_ids], dtype=bool)
     at, topic = np.nonzero(outcome.Y_hat[rows] & known)
     probability = outcome.Y_prob[rows[at], topic]
-    order = np.lexsort((-probability, at))
+    order = np.lexsort((-probability, ~outcome.is_by_keyword()[rows[at], topic], at))
     at, topic, probability = at[order], topic[order], probability[order]
     position = np.arange(len(at)) - np.searchsorted(at, at)
     sentiment = outcome.S_hat[rows[at], topic]
+    source = np.zeros(len(at), dtype=np.int8) if outcome.source is None else outcome.source[rows[at], topic]
+    lists = (part.tolist() for part in (at, topic, sentiment, probability, position, source))
     return [
-        (verbatim_ids[i], topic_ids[j], _or_none(mood), round(p, 4), place)
-        for i, j, mood, p, place in zip(
-            at.tolist(), topic.tolist(), sentiment.tolist(), probability.tolist(), position.tolist(), strict=True
+        (
+            verbatim_ids[i],
+            topic_ids[j],
+            _or_none(mood),
+            round(p, 4) if p == p else None,  # nan
+            place,
+            SOURCES[code].value,
         )
+        for i, j, mood, p, place, code in zip(*lists, strict=True)
     ]
 
 
@@ -319,7 +390,7 @@ def _write_assignments(
     verbatim_ids: list[int], wanted: dict[tuple[int, int], list[Any]], *, deleted: Set[int]
 ) -> None:
     """Make the stored pairs of locked verbatims equal to `wanted`: (verbatim, topic) to (sentiment, probability,
-    position). Pairs of deleted topics wait for an undo and are left alone.
+    position, source). Pairs of deleted topics wait for an undo and are left alone.
 
     Most pairs stay or change their numbers only, which touches fewer indexes than a new pair does.
     """
@@ -335,17 +406,18 @@ def _write_assignments(
         new = wanted.pop((verbatim, topic), None)
         if new is None:
             gone.append(pk)
-        elif (
-            (mood, position, source) != (new[0], new[2], AssignmentSource.AI)
-            or probability is None
-            or abs(probability - new[1]) > PROBABILITY_STEP
-        ):
-            changed.append((pk, new[0], AssignmentSource.AI.value, new[1], new[2]))
+        elif (mood, position, source) != (new[0], new[2], new[3]) or _has_moved(probability, new[1]):
+            changed.append((pk, new[0], new[3], new[1], new[2]))
     if gone:
         Assignment.objects.filter(pk__in=gone).order_by()._raw_delete(using=connection.alias)
     sql.assignments_update(changed)
-    ai = AssignmentSource.AI.value
-    sql.assignments_insert([(*pair, new[0], ai, new[1], new[2]) for pair, new in wanted.items()])
+    sql.assignments_insert([(*pair, new[0], new[3], new[1], new[2]) for pair, new in wanted.items()])
+
+
+def _has_moved(before: float | None, after: float | None) -> bool:
+    if before is None or after is None:
+        return before is not after
+    return abs(before - after) > PROBABILITY_STEP
 
 
 def _update_verbatims(rows: list[tuple[Any, ...]]) -> None:

@@ -90,6 +90,7 @@ RULES: dict[str, Rule] = {
     "topics:topic_rename": Rule(None, ADMIN),
     "topics:topic_delete": Rule(ADMIN, ADMIN),
     "topics:topic_merge": Rule(ADMIN, ADMIN),
+    "topics:keywords_preview": Rule(None, ADMIN),
     "topics:merge_preview": Rule(ADMIN, None),
     "topics:topic_split": Rule(ADMIN, ADMIN),
     "topics:split_rows": Rule(ADMIN, None),

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from projects.models import Column
 from topicassign.errors import ApplicationError
+from topics.forms_keywords import KeywordsField
 from topics.models import CATEGORY_CHARS, DESCRIPTION_CHARS, LABEL_CHARS, PALETTE, Category, Topic
 from topics.selectors import category_list, most_have_sentiment
 from topics.services.base import CODE_FIELDS, MAX_CODE, SENTIMENT_LABEL_FIELDS, next_color
@@ -59,6 +60,7 @@ class TopicForm(ServiceForm):
         help_text=_("What belongs to this topic and what does not. The AI reads it."),
         widget=forms.Textarea(attrs={"rows": 3}),
     )
+    keywords = KeywordsField()
     sentiment_enabled = forms.BooleanField(
         label=_("Sentiment"), required=False, widget=forms.CheckboxInput(attrs={"role": "switch"})
     )
@@ -78,6 +80,7 @@ class TopicForm(ServiceForm):
         self.topic = topic
         self.categories = {str(one.pk): one for one in category_list(column=column)}
         super().__init__(data, initial=self._initial(column, topic, category))
+        self.fields["keywords"].stored = topic.keywords if topic is not None else []  # type: ignore[attr-defined]
         choices = [(pk, one.label) for pk, one in self.categories.items()]
         self.fields["category"].choices = [*choices, (NEW_CATEGORY, _("New category…"))]  # type: ignore[attr-defined]
 
@@ -100,6 +103,8 @@ class TopicForm(ServiceForm):
         names = ["label", "description", "sentiment_enabled", *SENTIMENT_LABEL_FIELDS, *CODE_FIELDS]
         chosen = data["category"]
         category: Category | str = data["new_category"] if chosen == NEW_CATEGORY else self.categories[chosen]
+        if "keywords" in self.data:  # pickers, which add a topic by its name, have no field for them
+            names.append("keywords")
         return {**{name: data[name] for name in names}, "category": category}
 
 

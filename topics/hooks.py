@@ -139,3 +139,22 @@ rows_unreview = Hook("rows_unreview")
 rows_put_back = Hook("rows_put_back")
 # halves(column, verbatim_ids, examples_a, examples_b) -> Halves: which rows are more like the examples of b.
 halves = Hook("halves")
+
+
+@dataclass(frozen=True)
+class KeywordRows:
+    """In how many rows keywords are; duplicates count.
+
+    `n_looked` rows were looked at, from the first on; `is_all` says whether those are all there are.
+    `per_keyword` has the rows of each keyword.
+    """
+
+    n_rows: int
+    n_unreviewed: int
+    per_keyword: tuple[int, ...]
+    n_looked: int
+    is_all: bool
+
+
+# keyword_rows(column, keywords) -> KeywordRows: where clean keywords are, as far as one can look in two seconds.
+keyword_rows = Hook("keyword_rows")

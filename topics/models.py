@@ -82,12 +82,13 @@ class Topic(models.Model):
     label_neutral = models.CharField(max_length=LABEL_CHARS, blank=True)
     label_positive = models.CharField(max_length=LABEL_CHARS, blank=True)
     label_negative = models.CharField(max_length=LABEL_CHARS, blank=True)
-    keywords = models.JSONField(default=list, blank=True)
+    keywords = models.JSONField(default=list, blank=True)  # as topics.keywords cleans them
     position = models.PositiveIntegerField(default=0)
     deleted_at = models.DateTimeField(null=True, blank=True)
     # Where its rows are since it was merged, combined: what still names the deleted topic can follow.
     merged_into = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="+")
-    # Bumped when a property the AI reads changes (label, category, sentiment labels, description).
+    # Bumped when a property the AI reads changes (label, category, sentiment labels, description,
+    # keywords).
     ai_version = models.PositiveIntegerField(default=0)
 
     class Meta:
@@ -111,7 +112,7 @@ class Topic(models.Model):
         return state_digest(
             self.label, self.category_id, self.description, self.sentiment_enabled,
             self.code_neutral, self.code_positive, self.code_negative,
-            self.label_neutral, self.label_positive, self.label_negative,
+            self.label_neutral, self.label_positive, self.label_negative, self.keywords,
         )  # fmt: skip
 
     def sentiment_label(self, sentiment: int | None) -> str:

@@ -14,10 +14,10 @@ from finetune.models import Embedding, ModelVersion, Trigger, VersionState
 from finetune.services import update_request
 from finetune.updates import Update, update_now, version_load
 from projects.jobs import job_execute
-from projects.models import Job, JobKind, JobState
+from projects.models import Column, Job, JobKind, JobState
 from rows.models import Assignment, AssignmentSource, Verbatim
 from rows.services.reviews import TopicChoice, verbatim_review
-from tests.conftest import add_topics
+from tests.conftest import add_rows, add_topics
 from tests.fakes import HashEncoder
 from topicassign.errors import ApplicationError
 from topics.models import Topic
@@ -330,13 +330,13 @@ class TestTriggers:
 
     def test_new_rows_get_topics_from_the_existing_model_while_updates_are_off(self, survey: Any) -> None:
         update_now(survey.column)
-        survey.column.ai_updates_on = False
-        survey.column.save()
-        Assignment.objects.all().delete()
+        Column.objects.filter(pk=survey.column.pk).update(ai_updates_on=False)
+        Assignment.objects.all().delete()  # whatever the others have is frozen
+        fresh = add_rows(survey, {survey.column: ["The delivery was late", "Delivery was awful"]})
         update_request(column=survey.column, trigger=Trigger.ROWS, assign_only=True)
         assert [job.state for job in run_waiting_jobs(survey.column)] == [JobState.DONE]
         assert ModelVersion.objects.count() == 1
-        assert Assignment.objects.exists()
+        assert set(Assignment.objects.values_list("verbatim__row", flat=True)) == {row.pk for row in fresh}
 
     def test_changes_before_the_start_are_debounced_into_one_update(self, survey: Any) -> None:
         first = update_request(column=survey.column, trigger=Trigger.TOPICS, delay_s=5)

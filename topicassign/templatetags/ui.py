@@ -131,6 +131,9 @@ def topic_chip(topic: Any, sentiment: int | None, source: str, probability: floa
     if source == "ai":
         share = f", {100 * probability:.0f} %" if probability is not None else ""
         title += f" ({_('AI')}{share})"
+    elif source == "keyword":
+        where = _("by keyword")
+        title += f" ({where})"
     return chip(
         topic.sentiment_label(sentiment), topic.category.label, topic.category.color, sentiment, title=title
     )

@@ -40,6 +40,7 @@ _NAMES = {
     "label": gettext_lazy("label"),
     "category": gettext_lazy("category"),
     "description": gettext_lazy("description"),
+    "keywords": gettext_lazy("keywords"),
 }
 
 

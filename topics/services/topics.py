@@ -22,6 +22,7 @@ from projects.models import Change, ChangeKind, Column
 from topicassign.errors import ApplicationError
 from topicassign.numbers import grouped
 from topics import hooks
+from topics.keywords import keywords_clean
 from topics.models import Category, Topic
 from topics.services.base import (
     CODE_FIELDS,
@@ -45,9 +46,13 @@ from topics.services.base import (
 from topics.services.categories import category_add
 
 # What a person may set, in the order of the form; `category` is set by its id.
-FIELDS = ("label", "category", "description", "sentiment_enabled", *SENTIMENT_LABEL_FIELDS, *CODE_FIELDS)
+FIELDS = (
+    "label", "category", "description", "keywords", "sentiment_enabled", *SENTIMENT_LABEL_FIELDS, *CODE_FIELDS,
+)  # fmt: skip
 # What the AI reads: changing one of these starts an update (specification S2.7).
-AI_FIELDS = frozenset({"label", "category", "description", "sentiment_enabled", *SENTIMENT_LABEL_FIELDS})
+AI_FIELDS = frozenset(
+    {"label", "category", "description", "keywords", "sentiment_enabled", *SENTIMENT_LABEL_FIELDS}
+)
 _BATCH = 5_000
 
 
@@ -234,6 +239,8 @@ def _set(topic: Topic, fields: dict[str, Any]) -> None:
             value = clean_label(value or "")
         elif name == "description":
             value = (value or "").strip().replace("\r\n", "\n").replace("\0", "")
+        elif name == "keywords" and value != topic.keywords:  # what is stored already may be more, after a merge
+            value = keywords_clean(value)
         setattr(topic, name, value)
     if not topic.sentiment_enabled:
         topic.code_positive = topic.code_negative = None
