@@ -67,7 +67,7 @@ def lent_rows(
 def judged(
     data: Dataset, features: Features, b: np.ndarray, n_own: int, lent: list[LentRows]
 ) -> tuple[float, float]:
-    """Return micro-F1 on the rows of B that nobody reviewed, and how far the AI score is from what it estimates."""
+    """Return micro-F1 on the rows of B that nobody reviewed, and by how much the AI score is too high."""
     own, pool = b[:n_own], b[n_own:]
     classifier = TopicClassifier(random_state=0).fit(
         features.X[own],

@@ -11,6 +11,7 @@ class RowsConfig(AppConfig):
             tasks,  # noqa: F401  (registers the job handlers)
         )
         from rows.indexing import index_start
+        from rows.overlaps import topic_overlaps
         from rows.selectors import topic_counts
         from rows.services import reviews  # noqa: F401  (registers its undo functions)
         from rows.services.overall import overall_refresh
@@ -19,4 +20,5 @@ class RowsConfig(AppConfig):
         row_hooks.rows_imported.register(index_start)
         hooks.sentiments_changed.register(overall_refresh)
         hooks.topic_counts.register(topic_counts)
+        hooks.topic_overlaps.register(topic_overlaps)
         moves.connect()

@@ -125,3 +125,32 @@ rows_unreview = Hook("rows_unreview")
 rows_put_back = Hook("rows_put_back")
 # halves(column, verbatim_ids, examples_a, examples_b) -> Halves: which rows are more like the examples of b.
 halves = Hook("halves")
+
+
+@dataclass(frozen=True)
+class Overlaps:
+    """How often topics stand on rows, alone and together; each row counts, duplicates too.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows with text that were counted.
+    every : int
+        1: all rows; n: of a very large column every nth row.
+    counts : dict
+        Rows by topic id.
+    together : dict
+        Rows with both, by (lower id, higher id), where there is any.
+    """
+
+    n_rows: int = 0
+    every: int = 1
+    counts: Mapping[int, int] = field(default_factory=dict)
+    together: Mapping[tuple[int, int], int] = field(default_factory=dict)
+
+
+# topic_overlaps(column) -> Overlaps of the live topics.
+topic_overlaps = Hook("topic_overlaps")
+# topic_likeness(column, least) -> {(lower id, higher id): cosine} of live topics whose texts are at least so near
+# in meaning, and the ids of the topics that could be compared: the AI has read their texts.
+topic_likeness = Hook("topic_likeness")

@@ -1,7 +1,9 @@
 from django.urls import path
 
 from topics import views
+from topics import views_learning as learning
 from topics import views_merging as merging
+from topics import views_tidying as tidying
 
 app_name = "topics"
 urlpatterns = [
@@ -12,6 +14,11 @@ urlpatterns = [
     path("topics/<int:topic_id>/delete/", views.topic_delete, name="topic_delete"),
     path("topics/<int:topic_id>/merge/", merging.topic_merge, name="topic_merge"),
     path("topics/<int:topic_id>/merge/preview/", merging.merge_preview, name="merge_preview"),
+    path("columns/<int:column_id>/topics/tidy/", tidying.tidy, name="tidy"),
+    path("columns/<int:column_id>/topics/tidy/distinct/", tidying.pair_mark, name="pair_mark"),
+    path("columns/<int:column_id>/topics/tidy/unused/", tidying.unused_delete, name="unused_delete"),
+    path("columns/<int:column_id>/learning/", learning.learning, name="learning"),
+    path("columns/<int:column_id>/learning/preview/", learning.learning_preview, name="learning_preview"),
     path("columns/<int:column_id>/categories/new/", views.category_create, name="category_create"),
     path("categories/<int:category_id>/", views.category_edit, name="category_edit"),
     path("categories/<int:category_id>/rename/", views.category_rename, name="category_rename"),

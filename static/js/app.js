@@ -38,6 +38,7 @@ const PARTS = [
   ["topic-form", () => import("./topic-form.js")],
   ["topic-palette", () => import("./topic-palette.js")],
   ["topic-picker", () => import("./topic-picker.js")],
+  ["tick-list", () => import("./tick-list.js")],
   ["undo-keys", () => import("./undo-keys.js")],
 ];
 const LATER = [
