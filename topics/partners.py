@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from projects.models import Column, ProjectState
 from topics.models import Topic, TopicPartner
 from topics.selectors import topic_list, topics_followed
+from topics.wording import wording
 
 MAX_STEPS = 3  # of a chain; further ones would count less than a hundredth
+ALIKE = 0.4  # share of the labels' triples of letters in common, for topics of one code
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,8 @@ def partners_of(column: Column, source: Column) -> dict[int, int]:
     """Return the topic of a column by that topic of the source that means the same.
 
     Partners that were stored come first, whatever they are called by now; then topics of one category and label,
-    then those of one label that both have once, ignoring case. Codes decide only between collections that are the
-    same codebook, for every collection numbers its topics from 1: at least three topics, and half of those with a
-    common code, have the same label.
+    then those of one label that both have once, ignoring case; then those of one code whose labels are alike. (A
+    code alone says nothing: every collection numbers its topics from 1.)
     """
     own, others = list(topic_list(column=column)), list(topic_list(column=source))
     matches = _stored(own, others, column, source)
@@ -79,10 +80,15 @@ def partners_of(column: Column, source: Column) -> dict[int, int]:
     match({_name(topic): topic for topic in own}, {topic.pk: _name(topic) for topic in rest})
     match(_once(own), {topic.pk: label for label, topic in _once(others).items()})
     own_by_code = {topic.code_neutral: topic for topic in own}
-    shared = [(topic, own_by_code[topic.code_neutral]) for topic in others if topic.code_neutral in own_by_code]
-    n_same = sum(topic.label.casefold() == found.label.casefold() for topic, found in shared)
-    if n_same >= 3 and 2 * n_same >= len(shared):
-        match(own_by_code, {topic.pk: topic.code_neutral for topic in rest})
+    match(
+        own_by_code,
+        {
+            topic.pk: topic.code_neutral
+            for topic in rest
+            if topic.code_neutral in own_by_code
+            and wording(topic.label, own_by_code[topic.code_neutral].label) >= ALIKE
+        },
+    )
     return matches
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from topics import hooks
 from topics.hooks import Overlaps
 from topics.models import DistinctPair, Topic
 from topics.selectors import topic_list
+from topics.wording import plain, triples_of
 
 # From where on two topics are listed. Cosines seen with MiniLM: "Delivery time" and "Delivery duration" .86,
 # "Staff friendliness" and "Friendly staff" .83, "Breakfast" and "Dinner" .59; of the pairs of banking77's labels
@@ -160,9 +160,9 @@ def _alike_in_wording(topics: Collection[Topic]) -> dict[tuple[int, int], float]
 
     Goes by the triples, not by the pairs: 800 labels take a tenth of a second.
     """
-    labels = {topic.pk: _plain(topic.label) for topic in topics}
+    labels = {topic.pk: plain(topic.label) for topic in topics}
     generic = {topic.pk: topic.category_id for topic in topics if labels[topic.pk] in _GENERIC}
-    triples = {pk: _triples(label) for pk, label in labels.items()}
+    triples = {pk: triples_of(label) for pk, label in labels.items()}
     having: dict[str, list[int]] = defaultdict(list)
     found: dict[tuple[int, int], float] = {}
     for b in sorted(labels):
@@ -176,14 +176,3 @@ def _alike_in_wording(topics: Collection[Topic]) -> dict[tuple[int, int], float]
             if share >= WORDING and not is_generic:
                 found[a, b] = round(share, 3)
     return found
-
-
-def _plain(label: str) -> str:
-    text = unicodedata.normalize("NFKD", label.casefold())
-    letters = (one if one.isalnum() else " " for one in text if not unicodedata.combining(one))
-    return " ".join("".join(letters).split())
-
-
-def _triples(label: str) -> set[str]:
-    """Return the triples of a label whose words are taken in any order."""
-    return {f" {word} "[i : i + 3] for word in label.split() for i in range(len(word))}

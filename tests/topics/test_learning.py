@@ -53,15 +53,26 @@ class TestPartners:
         source = make_project(alice, name="B", topics=[("Logistics", "delivery TIME")]).column
         assert partners(column, source) == {("delivery TIME", "Delivery time")}
 
-    def test_a_label_that_one_of_them_has_twice_is_no_partner(self, column, make_project, alice):
-        topics = [("Logistics", "Delivery time"), ("Food", "Delivery time")]
+    def test_a_label_that_one_of_them_has_twice_is_decided_by_the_code(self, column, make_project, alice):
+        twice = [("Logistics", "Delivery time"), ("Food", "Delivery time")]
+        source = make_project(alice, name="B", topics=[("Y", "Z"), *twice]).column
+        same_code = source.topics.get(category__label="Logistics")
+        assert partners_of(column, source) == {same_code.pk: topic(column, "Delivery time").pk}
+
+    def test_a_label_that_one_of_them_has_twice_is_no_partner_without_the_code(self, column, make_project, alice):
+        topics = [("Y", "Z"), ("Y", "Q"), ("Logistics", "Delivery time"), ("Food", "Delivery time")]
         assert partners(column, make_project(alice, name="B", topics=topics).column) == set()
 
-    def test_codes_decide_between_editions_of_one_codebook(self, make_project, alice):
+    def test_one_code_and_a_label_that_is_alike(self, make_project, alice):
+        column = make_project(alice, name="A", topics=[("A", "One"), ("A", "Waiting time")]).column
+        source = make_project(alice, name="B", topics=[("A", "One"), ("A", "Waiting times (phone)")]).column
+        assert ("Waiting times (phone)", "Waiting time") in partners(column, source)
+
+    def test_copies_of_one_codebook_that_were_extended_apart(self, make_project, alice):
         topics = [("A", "One"), ("A", "Two"), ("A", "Three"), ("A", "Four")]
-        column = make_project(alice, name="A", topics=topics).column
-        source = make_project(alice, name="B", topics=[*topics[:3], ("A", "Quatre")]).column
-        assert ("Quatre", "Four") in partners(column, source)
+        column = make_project(alice, name="A", topics=[*topics, ("A", "Parking")]).column
+        source = make_project(alice, name="B", topics=[*topics, ("A", "Breakfast")]).column
+        assert len(partners(column, source)) == 4
 
     def test_codes_alone_say_nothing(self, make_project, alice):
         column = make_project(alice, name="A", topics=[("A", "One"), ("A", "Two"), ("A", "Three")]).column
