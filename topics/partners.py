@@ -79,7 +79,7 @@ def partners_of(column: Column, source: Column) -> dict[int, int]:
 
     match({_name(topic): topic for topic in own}, {topic.pk: _name(topic) for topic in rest})
     match(_once(own), {topic.pk: label for label, topic in _once(others).items()})
-    own_by_code = {topic.code_neutral: topic for topic in own}
+    own_by_code: dict[object, Topic] = {topic.code_neutral: topic for topic in own}
     match(
         own_by_code,
         {

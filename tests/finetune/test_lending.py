@@ -156,6 +156,22 @@ class TestUpdate:
         assert update.classifier.n_lent_ == 40
         assert share_right(new) > 0.8
 
+    def test_the_strip_says_what_it_guesses_from(
+        self, new: Any, old: Any, alice: Any, as_alice: Any, htmx: dict[str, str]
+    ) -> None:
+        update_now(new.column)
+        Job.objects.all().delete()
+        strip = as_alice.get(f"/columns/{new.column.pk}/ai/", headers=htmx)
+        assert "Guessing from topic labels." in strip.text
+        link(new, old, alice)
+        update_now(new.column)
+        Job.objects.all().delete()
+        new.column.refresh_from_db()
+        assert "Guessing from another project." in as_alice.get(f"/columns/{new.column.pk}/ai/", headers=htmx).text
+        assert (
+            "reviews of another project" in as_alice.get(f"/columns/{new.column.pk}/ai/score/", headers=htmx).text
+        )
+
 
 class TestWhatIsLent:
     def test_nothing_without_a_link(self, new: Any) -> None:
