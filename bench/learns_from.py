@@ -20,6 +20,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
@@ -61,7 +62,8 @@ def lent_rows(
     if kind == "differs":
         third = chosen[: max(2, n_topics // 3)]
         Y[:, third] = Y[:, np.roll(third, 1)]
-    return LentRows(features.X[rows], features.X_lex[rows], Y, knows, weight)
+    X_lex: Any = features.X_lex
+    return LentRows(features.X[rows], X_lex[rows], Y, knows, weight)
 
 
 def judged(
@@ -69,17 +71,18 @@ def judged(
 ) -> tuple[float, float]:
     """Return micro-F1 on the rows of B that nobody reviewed, and by how much the AI score is too high."""
     own, pool = b[:n_own], b[n_own:]
+    X_lex: Any = features.X_lex
     classifier = TopicClassifier(random_state=0).fit(
         features.X[own],
         data.Y[own],
         label_X=features.label_X,
-        X_lex=features.X_lex[own],
+        X_lex=X_lex[own],
         label_X_lex=features.label_X_lex,
         pool_X=features.X[pool],
-        pool_X_lex=features.X_lex[pool],
+        pool_X_lex=X_lex[pool],
         lent=lent,
     )
-    Y_prob = classifier.predict_proba(features.X[pool], features.X_lex[pool])
+    Y_prob = classifier.predict_proba(features.X[pool], X_lex[pool])
     Y_hat = assign(Y_prob, classifier.thresholds_)
     weighted = 100 * measured_f1(data.Y[pool], Y_hat)
     error = ai_score(Y_prob, Y_hat).score - weighted

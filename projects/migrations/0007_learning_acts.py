@@ -4,15 +4,44 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('projects', '0006_topic_acts'),
+        ("projects", "0006_topic_acts"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='change',
-            name='kind',
-            field=models.CharField(choices=[('review', 'Review'), ('unreview', 'Review taken back'), ('highlight', 'Highlight'), ('bulk', 'Many rows changed'), ('rows_delete', 'Rows deleted'), ('topic_create', 'Topic added'), ('topic_update', 'Topic changed'), ('topic_delete', 'Topic deleted'), ('topics_merge', 'Topics merged'), ('topics_combine', 'Topics combined'), ('topics_move', 'Topics moved'), ('topics_delete', 'Topics deleted'), ('topic_split', 'Topic split'), ('topic_sentiment', 'Sentiment switched on'), ('topics_distinct', 'Topics marked as not the same'), ('learns_from', 'Learning from another project'), ('category_create', 'Category added'), ('category_update', 'Category changed'), ('category_delete', 'Category deleted'), ('codebook', 'Codebook imported'), ('project_update', 'Project settings changed'), ('project_delete', 'Project deleted'), ('member', 'Members changed'), ('import', 'Rows imported'), ('ai_switch', 'AI updates switched'), ('undo', 'Undone')], max_length=24),
+            model_name="change",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("review", "Review"),
+                    ("unreview", "Review taken back"),
+                    ("highlight", "Highlight"),
+                    ("bulk", "Many rows changed"),
+                    ("rows_delete", "Rows deleted"),
+                    ("topic_create", "Topic added"),
+                    ("topic_update", "Topic changed"),
+                    ("topic_delete", "Topic deleted"),
+                    ("topics_merge", "Topics merged"),
+                    ("topics_combine", "Topics combined"),
+                    ("topics_move", "Topics moved"),
+                    ("topics_delete", "Topics deleted"),
+                    ("topic_split", "Topic split"),
+                    ("topic_sentiment", "Sentiment switched on"),
+                    ("topics_distinct", "Topics marked as not the same"),
+                    ("learns_from", "Learning from another project"),
+                    ("category_create", "Category added"),
+                    ("category_update", "Category changed"),
+                    ("category_delete", "Category deleted"),
+                    ("codebook", "Codebook imported"),
+                    ("project_update", "Project settings changed"),
+                    ("project_delete", "Project deleted"),
+                    ("member", "Members changed"),
+                    ("import", "Rows imported"),
+                    ("ai_switch", "AI updates switched"),
+                    ("undo", "Undone"),
+                ],
+                max_length=24,
+            ),
         ),
     ]
