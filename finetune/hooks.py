@@ -32,6 +32,7 @@ def connect() -> None:
     row_hooks.meaning_prepare.register(_meaning_prepare)
     topic_hooks.topics_changed.register(services.after_topic_change)
     topic_hooks.halves.register(_halves)
+    topic_hooks.topic_likeness.register(_topic_likeness)
 
 
 def _rows_imported(project: Project, user: Any) -> None:
@@ -101,6 +102,12 @@ def _halves(
     from finetune.halves import halves
 
     return halves(column, verbatim_ids, examples_a, examples_b)
+
+
+def _topic_likeness(column: Column, least: float) -> tuple[dict[tuple[int, int], float], set[int]]:
+    from finetune.likeness import topic_likeness
+
+    return topic_likeness(column=column, least=least)
 
 
 def _near_identical(column: Column, verbatim_id: int, candidate_ids: Sequence[int]) -> set[int]:

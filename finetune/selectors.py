@@ -31,7 +31,8 @@ class AiStatus:
     version: ModelVersion | None
     ai_updates_on: bool
     is_waiting: bool  # nobody does the work: broker or worker is down
-    is_guessing: bool  # no review has been learned from yet
+    is_guessing: bool  # no review of its own has been learned from yet
+    has_lent: bool  # it has learned from reviews of another project
     has_topics: bool
 
 
@@ -67,6 +68,7 @@ def ai_status(column: Column) -> AiStatus:
         ai_updates_on=column.ai_updates_on,
         is_waiting=job is not None and job.state == JobState.QUEUED and jobs_are_waiting(),
         is_guessing=version is not None and version.n_reviewed == 0,
+        has_lent=version is not None and bool(version.metrics.get("learned_from")),
         has_topics=column.topics.filter(deleted_at=None).exists(),
     )
 

@@ -29,18 +29,18 @@ from finetune.encoders import encode_texts, get_encoder
 from finetune.engine import (
     ExpectedCounts,
     TopicClassifier,
-    TopicSpec,
     assign,
     audit_weights,
     certainty,
     lexical_features,
     most_telling,
-    topic_prompt,
 )
 from finetune.engine.tuning import PRINCIPAL_SAMPLE, TuningOptions, can_tune, is_better, loo_f1
 from finetune.features import ColumnFeatures, scratch_array
 from finetune.keywords import ColumnKeywords, keywords_apply, texts_of
+from finetune.lending import Lent, lent_rows
 from finetune.models import STAGES, ModelVersion, TopicScore, Trigger, Tuning, TuningState, VersionState
+from finetune.prompts import topic_prompts
 from finetune.scores import Scores, make_scores
 from finetune.selectors import column_has_keywords
 from finetune.tunings import (
@@ -136,6 +136,7 @@ class Update:
         self.n_changed = 0  # verbatims, since the planner was told
         self._early: tuple[TopicClassifier, list[int]] | None = None
         self._words: ColumnKeywords | None = None
+        self.lent = Lent()
 
     def report(self, stage: str, done: int | None = None, total: int | None = None) -> None:
         if self.run is not None:
@@ -270,17 +271,7 @@ class Update:
         return lambda n: self.report("encode", base + n, total)
 
     def _encode_topics(self) -> None:
-        specs = [
-            TopicSpec(
-                label=topic.label,
-                category=topic.category.label,
-                description=topic.description,
-                keywords=tuple(topic.keywords),
-                sentiment_labels=(topic.label_positive, topic.label_neutral, topic.label_negative),
-            )
-            for topic in self.topics
-        ]
-        prompts = [topic_prompt(spec) for spec in specs]
+        prompts = topic_prompts(self.topics)
         self.prompts = prompts
         if prompts:
             self.label_X = encode_texts(prompts, [digest(prompt) for prompt in prompts]).astype(np.float32)
@@ -353,6 +344,7 @@ class Update:
         rng = np.random.default_rng(0)
         sample = np.sort(rng.choice(pool, POOL_SAMPLE, replace=False)) if len(pool) > POOL_SAMPLE else pool
         self.pool_sample = sample
+        self.lent = lent_rows(self.column, self.topic_ids)
         self.classifier = self._fit(self.tuning)
         self._fit_sentiment()
 
@@ -379,6 +371,7 @@ class Update:
             pool_X_lex=self.features.X_lex[sample_positions] if len(sample) else None,
             tuned=tuned,
             calibration_weight=audit_weights(self.groups.is_audit[reviewed]),
+            lent=self.lent.rows,
         )
 
     def _fit_sentiment(self) -> None:
@@ -513,6 +506,8 @@ class Update:
             is_audit=self.groups.is_audit[self.reviewed],
             counts=counts,
         )
+        if self.lent.sources:
+            self.scores.metrics["learned_from"] = self.lent.sources
         self._plan_reviews()
 
     def _plan_reviews(self) -> None:

@@ -92,6 +92,12 @@ def change_undo(*, change: Change, user: Any) -> Change:
     return undoing
 
 
+def undo_part(*, change: Change, kind: str, inverse: dict[str, Any], user: Any) -> str | None:
+    """Take back a part of an act that consists of several: what an act of another kind would store of it."""
+    part = Change(project=change.project, column=change.column, kind=kind, inverse=inverse, ids=change.ids)
+    return _UNDO[kind](part, user)
+
+
 def column_touch(column: Column, *, data: bool = True, edited: bool = True) -> None:
     """Note that something in a column changed: for polls (`revision`), and for the AI (`data_version`)."""
     values: dict[str, Any] = {"revision": F("revision") + 1}

@@ -266,6 +266,8 @@ class ChangeKind(models.TextChoices):
     TOPICS_DELETE = "topics_delete", _("Topics deleted")
     TOPIC_SPLIT = "topic_split", _("Topic split")
     TOPIC_SENTIMENT = "topic_sentiment", _("Sentiment switched on")
+    TOPICS_DISTINCT = "topics_distinct", _("Topics marked as not the same")
+    LEARNS_FROM = "learns_from", _("Learning from another project")
     CATEGORY_CREATE = "category_create", _("Category added")
     CATEGORY_UPDATE = "category_update", _("Category changed")
     CATEGORY_DELETE = "category_delete", _("Category deleted")

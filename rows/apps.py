@@ -12,6 +12,7 @@ class RowsConfig(AppConfig):
         )
         from rows.indexing import index_start
         from rows.keywords import keyword_rows
+        from rows.overlaps import topic_overlaps
         from rows.selectors import topic_counts
         from rows.services import reviews  # noqa: F401  (registers its undo functions)
         from rows.services.overall import overall_refresh
@@ -21,4 +22,5 @@ class RowsConfig(AppConfig):
         hooks.sentiments_changed.register(overall_refresh)
         hooks.topic_counts.register(topic_counts)
         hooks.keyword_rows.register(keyword_rows)
+        hooks.topic_overlaps.register(topic_overlaps)
         moves.connect()

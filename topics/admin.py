@@ -1,7 +1,7 @@
 from django.contrib import admin
 
 from topicassign.admin_tools import ReadOnlyAdmin
-from topics.models import Category, Topic
+from topics.models import Category, DistinctPair, Topic, TopicPartner
 
 
 @admin.register(Category)
@@ -18,3 +18,17 @@ class TopicAdmin(ReadOnlyAdmin):
     list_filter = ["sentiment_enabled", ("deleted_at", admin.EmptyFieldListFilter)]
     search_fields = ["label", "description", "category__label", "column__name", "column__project__name"]
     list_select_related = ["category", "column"]
+
+
+@admin.register(DistinctPair)
+class DistinctPairAdmin(ReadOnlyAdmin):
+    list_display = ["first", "second", "created_at"]
+    search_fields = ["first__label", "second__label", "first__column__project__name"]
+    list_select_related = ["first", "second"]
+
+
+@admin.register(TopicPartner)
+class TopicPartnerAdmin(ReadOnlyAdmin):
+    list_display = ["topic", "other"]
+    search_fields = ["topic__label", "other__label", "topic__column__project__name"]
+    list_select_related = ["topic", "other"]

@@ -158,3 +158,32 @@ class KeywordRows:
 
 # keyword_rows(column, keywords) -> KeywordRows: where clean keywords are, as far as one can look in two seconds.
 keyword_rows = Hook("keyword_rows")
+
+
+@dataclass(frozen=True)
+class Overlaps:
+    """How often topics stand on rows, alone and together; each row counts, duplicates too.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows with text that were counted.
+    every : int
+        1: all rows; n: of a very large column every nth row.
+    counts : dict
+        Rows by topic id.
+    together : dict
+        Rows with both, by (lower id, higher id), where there is any.
+    """
+
+    n_rows: int = 0
+    every: int = 1
+    counts: Mapping[int, int] = field(default_factory=dict)
+    together: Mapping[tuple[int, int], int] = field(default_factory=dict)
+
+
+# topic_overlaps(column) -> Overlaps of the live topics.
+topic_overlaps = Hook("topic_overlaps")
+# topic_likeness(column, least) -> {(lower id, higher id): cosine} of live topics whose texts are at least so near
+# in meaning, and the ids of the topics that could be compared: the AI has read their texts.
+topic_likeness = Hook("topic_likeness")

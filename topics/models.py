@@ -127,3 +127,34 @@ class Topic(models.Model):
         if sentiment == -1 and self.code_negative is not None:
             return self.code_negative
         return self.code_neutral
+
+
+class DistinctPair(models.Model):
+    """Two topics of which a person said that they are not the same: no longer listed as similar."""
+
+    first = models.ForeignKey(Topic, models.CASCADE, related_name="+")  # the one with the lower id
+    second = models.ForeignKey(Topic, models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["first", "second"], name="distinct_pair_once"),
+            models.CheckConstraint(condition=Q(first__lt=F("second")), name="distinct_pair_in_order"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.first} / {self.second}"
+
+
+class TopicPartner(models.Model):
+    """A topic of another column that means the same as one of a column that learns from it, whatever its name."""
+
+    topic = models.ForeignKey(Topic, models.CASCADE, related_name="partners")
+    other = models.ForeignKey(Topic, models.CASCADE, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["topic", "other"], name="partner_once")]
+
+    def __str__(self) -> str:
+        return f"{self.topic} / {self.other}"

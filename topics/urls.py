@@ -2,9 +2,11 @@ from django.urls import path
 
 from topics import views
 from topics import views_keywords as keywords
+from topics import views_learning as learning
 from topics import views_many as many
 from topics import views_merging as merging
 from topics import views_splitting as splitting
+from topics import views_tidying as tidying
 
 app_name = "topics"
 urlpatterns = [
@@ -24,6 +26,10 @@ urlpatterns = [
     path("topics/<int:topic_id>/split/rows/", splitting.split_rows, name="split_rows"),
     path("topics/<int:topic_id>/split/preview/", splitting.split_preview, name="split_preview"),
     path("columns/<int:column_id>/topics/keywords/", keywords.keywords_preview, name="keywords_preview"),
+    path("columns/<int:column_id>/topics/tidy/", tidying.tidy, name="tidy"),
+    path("columns/<int:column_id>/topics/tidy/distinct/", tidying.pair_mark, name="pair_mark"),
+    path("columns/<int:column_id>/learning/", learning.learning, name="learning"),
+    path("columns/<int:column_id>/learning/preview/", learning.learning_preview, name="learning_preview"),
     path("columns/<int:column_id>/categories/new/", views.category_create, name="category_create"),
     path("categories/<int:category_id>/", views.category_edit, name="category_edit"),
     path("categories/<int:category_id>/rename/", views.category_rename, name="category_rename"),

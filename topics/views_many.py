@@ -70,7 +70,8 @@ def topics_delete(request: HttpRequest, column_id: int) -> HttpResponse:
     """Ask, saying how many rows lose one of the topics; then delete them."""
     column = get_column_for_admin(request.user, column_id)
     is_post = request.method == "POST"
-    wanted = (request.POST if is_post else request.GET).get("topics", "")
+    data = request.POST if is_post else request.GET
+    wanted = data.get("topics", "") or ",".join(data.getlist("topic"))  # a list of ticks
     chosen = topics_chosen(column, wanted, deleted_too=is_post)
     if is_post:
         change = services.topics_delete(topics=chosen, user=request.user, expected=versions_seen(wanted))

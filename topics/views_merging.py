@@ -19,6 +19,8 @@ def topic_merge(request: HttpRequest, topic_id: int) -> HttpResponse:
     """Ask with which topic and how; then do it, many rows in the background."""
     topic = selectors.get_topic_for_admin(request.user, topic_id)
     form = MergeForm(request.POST if request.method == "POST" else None, topic=topic)
+    if request.GET.get("target") in form.others:  # where the other topic is known already
+        form.initial["target"] = request.GET["target"]
     if form.is_valid():
         try:
             return show_made(request, topic.column, _start(form, request))

@@ -4,7 +4,7 @@ Pure numpy, scipy and scikit-learn; knows nothing of Django and loads torch only
 `docs/learning.md` describes the method and what was measured.
 """
 
-from finetune.engine.classifier import TopicClassifier, TunedRows
+from finetune.engine.classifier import LentRows, TopicClassifier, TunedRows
 from finetune.engine.discovery import TopicProposal, propose_topics
 from finetune.engine.encoder import Encoder, WeightsDamagedError, WeightsMissingError
 from finetune.engine.explain import Explanation, Neighbour, Part, explain, nearest_rows
@@ -46,6 +46,7 @@ __all__ = [
     "Encoder",
     "ExpectedCounts",
     "Explanation",
+    "LentRows",
     "Neighbour",
     "Part",
     "QueryStrategy",

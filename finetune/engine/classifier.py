@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -60,6 +61,33 @@ class TunedRows:
     heads: np.ndarray
 
 
+@dataclass(frozen=True)
+class LentRows:
+    """Reviewed rows of another column that this one learns from.
+
+    They help the ridges to tell topics apart, and no more: what is estimated from reviews (probabilities,
+    thresholds, scores) comes from the column's own ones as soon as there are any.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n_lent, n_features)
+    X_lex : csr_matrix of shape (n_lent, n_lexical_features) or None
+        As for the column's own rows: all have it or none.
+    Y : ndarray of shape (n_lent, n_topics)
+        1 where a person gave the row the other column's partner of the topic.
+    knows : bool ndarray of shape (n_topics,)
+        Topics that have a partner there; about the others these rows say nothing.
+    weight : float
+        Of one of these rows against one of the column's own.
+    """
+
+    X: np.ndarray
+    X_lex: Any
+    Y: np.ndarray
+    knows: np.ndarray
+    weight: float
+
+
 class TopicClassifier(BaseEstimator):
     """Multi-label classifier for few reviews, many topics and a large pool.
 
@@ -91,6 +119,8 @@ class TopicClassifier(BaseEstimator):
     thresholds_ : ndarray of shape (n_topics,), float32
         Probability from which a topic is assigned; maximises the expected F1 over the pool.
     n_reviewed_ : int
+    n_lent_ : int
+        Rows of other columns that were learned from.
     n_topics_ : int
 
     References
@@ -114,7 +144,7 @@ class TopicClassifier(BaseEstimator):
 
     def fit(
         self, X, Y, *, label_X, X_lex=None, label_X_lex=None, pool_X=None, pool_X_lex=None, tuned=None,
-        sample_weight=None, calibration_weight=None,
+        sample_weight=None, calibration_weight=None, lent: Sequence[LentRows] = (),
     ) -> TopicClassifier:  # fmt: skip
         """Learn from reviewed rows.
 
@@ -139,6 +169,8 @@ class TopicClassifier(BaseEstimator):
         calibration_weight : ndarray of shape (n_reviewed,), optional
             How much a row counts where the probabilities are brought to what is right in the pool, default
             `sample_weight`; see `audit_weights`.
+        lent : sequence of LentRows, default=()
+            Reviewed rows of other columns, without those whose text is among the rows of `X`.
 
         Raises
         ------
@@ -154,6 +186,8 @@ class TopicClassifier(BaseEstimator):
         has_lex = X_lex is not None
         self.n_reviewed_, self.n_topics_ = Y.shape
         self.n_features_ = label_X.shape[1]
+        lent = self._validate_lent(lent, has_lex)
+        self.n_lent_ = sum(len(one.X) for one in lent)
         has_pool = pool_X is not None and pool_X.shape[0] > 0
         if has_pool:
             pool_X, pool_lex = _as_finite(pool_X, "pool_X"), pool_X_lex if has_lex else None
@@ -168,23 +202,31 @@ class TopicClassifier(BaseEstimator):
                     raise ValueError(f"{name} has {words.shape[0]} rows, must have {n_rows}.")
             if pool_lex is None or pool_lex.shape[0] != len(pool_X):
                 raise ValueError("pool_X_lex must have the rows of pool_X when X_lex is given.")
-            self._fit_rarity(pool_lex, X_lex, label_X_lex)
+            self._fit_rarity(pool_lex, X_lex, label_X_lex, *(one.X_lex for one in lent))
         else:
             X_lex = None
         self._fit_centres(pool_X, label_X)
         landmarks = self._choose_landmarks()
-        self._T = np.vstack([unit(X - self._center)[landmarks], unit(label_X - self._label_center)])
-        self._T_lex = sp.vstack([X_lex[landmarks], label_X_lex]).tocsr()[:, self._columns] if has_lex else None
+        # What was reviewed, own rows first, then the topic texts.
+        X_all = np.vstack([X, *(one.X for one in lent)]) if lent else X
+        X_lex_all = sp.vstack([X_lex, *(one.X_lex for one in lent)]).tocsr() if lent and has_lex else X_lex
+        of_T = np.concatenate([landmarks, np.arange(self.n_reviewed_, len(X_all))])
+        self._T = np.vstack([unit(X_all - self._center)[of_T], unit(label_X - self._label_center)])
+        self._T_lex = sp.vstack([X_lex_all[of_T], label_X_lex]).tocsr()[:, self._columns] if has_lex else None
         with _one_blas_thread() if len(self._T) < MANY_LANDMARKS else nullcontext():
-            self._fit_ridges(X, Y, X_lex, landmarks, weight)
+            self._fit_ridges(X_all, Y, X_lex_all, of_T, weight, lent)
         pool_tuned = self._fit_tuned(tuned, Y, weight, len(pool_X) if has_pool else 0)
         self._cold = np.zeros((2, 3, self.n_topics_), dtype=np.float32)
         self._cold_intercept = np.zeros(1, dtype=np.float32)
         self._prepare()
-        cold_share = self._fit_zero_shot(pool_X, pool_lex)
-        self.coef_ = COEF_COLD.copy()
+        expected_share = self._fit_zero_shot(pool_X, pool_lex)
+        if lent:
+            expected_share = _with_lent_share(expected_share, lent)
+        # Without an own review the learners' scores come from lent rows alone, and so would the regression: how
+        # much they are worth here nobody knows yet, so they count as they usually do.
+        self.coef_ = COEF_START.copy() if lent else COEF_COLD.copy()
         self.slopes_ = np.ones(2, dtype=np.float32)
-        log_prior, log_prior_loo = _log_priors(Y, weight, cold_share)
+        log_prior, log_prior_loo = _log_priors(Y, weight, expected_share)
         self.log_prior_ = log_prior
         if self.n_reviewed_ and self.n_topics_:
             cold = self._zero_shot(self._similarities(X, X_lex))
@@ -223,6 +265,24 @@ class TopicClassifier(BaseEstimator):
         weight = np.ones(len(X)) if sample_weight is None else _weights(sample_weight, "sample_weight", len(X))
         return X, Y.astype(np.float64), label_X, weight
 
+    def _validate_lent(self, lent, has_lex) -> list[LentRows]:
+        """Return the lent rows as float32 and 0 and 1, without those that know no topic."""
+        valid = []
+        for one in lent:
+            rows, Y, knows = _as_finite(one.X, "lent.X"), np.asarray(one.Y), np.asarray(one.knows, dtype=bool)
+            n = len(rows)
+            wanted = (n, self.n_features_), (n, self.n_topics_), (self.n_topics_,)
+            if (rows.shape, Y.shape, knows.shape) != wanted:
+                raise ValueError(f"lent X, Y, knows must be {wanted}, got {rows.shape}, {Y.shape}, {knows.shape}.")
+            if (one.X_lex is not None) != has_lex or (has_lex and one.X_lex.shape[0] != n):
+                raise ValueError("lent.X_lex must have the rows of lent.X where X_lex is given, else be None.")
+            if Y.size and not np.isin(Y, (0, 1)).all():
+                raise ValueError("lent.Y must hold 0 and 1 only.")
+            _weights(np.full(1, one.weight), "lent.weight", 1)
+            if n and knows.any():
+                valid.append(LentRows(rows, one.X_lex, Y.astype(np.float64), knows, float(one.weight)))
+        return valid
+
     def _fit_centres(self, pool_X, label_X):
         self._center = pool_X.sum(axis=0, dtype=np.float64).astype(np.float32) / max(1, len(pool_X))
         # Topic texts are short and alike: centred on themselves they tell topics apart better than centred on
@@ -231,11 +291,11 @@ class TopicClassifier(BaseEstimator):
         n = len(label_X)
         self._label_center = ((label_X.sum(axis=0) + 2.0 * self._center) / (n + 2.0)).astype(np.float32)
 
-    def _fit_rarity(self, pool_lex, X_lex, label_X_lex):
+    def _fit_rarity(self, pool_lex, *known):
         n_rows_with = np.bincount(pool_lex.indices, minlength=pool_lex.shape[1])
         self._idf = (np.log((1 + pool_lex.shape[0]) / (1 + n_rows_with)) + 1.0).astype(np.float32)
         # Only words of reviewed rows and topic texts can carry weight; the others count for a row's length alone.
-        self._columns = np.unique(np.concatenate([X_lex.indices, label_X_lex.indices])).astype(np.int32)
+        self._columns = np.unique(np.concatenate([words.indices for words in known])).astype(np.int32)
 
     def _choose_landmarks(self):
         if self.n_reviewed_ <= self.max_landmarks:
@@ -243,23 +303,31 @@ class TopicClassifier(BaseEstimator):
         rng = np.random.default_rng(self.random_state)
         return np.sort(rng.choice(self.n_reviewed_, self.max_landmarks, replace=False))
 
-    def _fit_ridges(self, X, Y, X_lex, landmarks, weight):
-        """Solve the three ridges; keep coefficients over `_T` and the exact leave-one-out scores of all rows."""
+    def _fit_ridges(self, X, Y, X_lex, of_T, weight, lent):
+        """Solve the three ridges; keep coefficients over `_T` and the exact leave-one-out scores of the own rows.
+
+        X, X_lex : the own rows, then the lent ones; of_T : those of them that are in `_T`, before the topic texts
+        """
         k = self.n_topics_
-        n = self.n_reviewed_
+        n, n_known, n_T = self.n_reviewed_, len(X), len(of_T)
         U = unit(X - self._center)
         K_dense_T = self._T @ self._T.T
-        K_dense = np.vstack([U @ self._T.T, K_dense_T[len(landmarks) :]])
+        K_dense = np.vstack([U @ self._T.T, K_dense_T[n_T:]])
         if self._T_lex is not None:
             T_lex = self._scale_lex(self._T_lex, None)
-            U_lex = sp.vstack([self._scale_lex(X_lex[:, self._columns], None), T_lex[len(landmarks) :]]).tocsr()
+            U_lex = sp.vstack([self._scale_lex(X_lex[:, self._columns], None), T_lex[n_T:]]).tocsr()
             K_lex_T = np.asarray((T_lex @ T_lex.T).todense(), dtype=np.float32)
             K_lex = np.asarray((U_lex @ T_lex.T).todense(), dtype=np.float32)
-        targets = np.vstack([Y, np.eye(k)])
-        weights = np.concatenate([weight, np.full(k, self.label_weight)])
+        targets = np.vstack([Y, *(one.Y for one in lent), np.eye(k)])
+        lent_weights = [np.full(len(one.X), one.weight) for one in lent]
+        weights = np.concatenate([weight, *lent_weights, np.full(k, self.label_weight)])
+        lenders = [np.full(len(one.X), i) for i, one in enumerate(lent)]
+        lender = np.concatenate([np.full(n, -1), *lenders, np.full(k, -1)])
         self._alpha = np.zeros((len(LEARNERS), len(self._T), k), dtype=np.float32)
         self._label_alpha = np.zeros((2, k, k), dtype=np.float32)
         self._loo_scores = np.zeros((len(LEARNERS), n, k), dtype=np.float32)
+        full = n_T == n_known
+        solve = _solve_exact if full else _solve_landmarks
         for j, learner in enumerate(LEARNERS):
             if learner == "rbf":
                 K, K_T = np.exp(self.gamma * (K_dense - 1)), np.exp(self.gamma * (K_dense_T - 1))
@@ -269,13 +337,18 @@ class TopicClassifier(BaseEstimator):
                 K, K_T = K_lex, K_lex_T
             else:
                 K, K_T = (K_dense + K_lex) / 2, (K_dense_T + K_lex_T) / 2
-            full = len(landmarks) == n
-            solve = _solve_exact if full else _solve_landmarks
-            alpha, loo = solve(K + 1.0, K_T + 1.0, targets, self.ridge / weights)
-            self._alpha[j] = alpha
-            self._loo_scores[j] = loo[:n]
+            for topics, knowing in _by_lenders(k, lent):
+                rows = np.flatnonzero((lender < 0) | np.isin(lender, knowing))
+                columns = np.flatnonzero(np.isin(np.concatenate([of_T, np.arange(n_known, n_known + k)]), rows))
+                part, part_T = K, K_T
+                if len(rows) < len(K):
+                    part, part_T = K[np.ix_(rows, columns)], K_T[np.ix_(columns, columns)]
+                ridge = self.ridge / weights[rows]
+                alpha, loo = solve(part + 1.0, part_T + 1.0, targets[np.ix_(rows, topics)], ridge)
+                self._alpha[j][np.ix_(columns, topics)] = alpha
+                self._loo_scores[j][:, topics] = loo[:n]
             if learner != "joint":  # what the topic texts say alone
-                K_labels = K_T[len(landmarks) :, len(landmarks) :].astype(np.float64)
+                K_labels = K_T[n_T:, n_T:].astype(np.float64)
                 self._label_alpha[j] = _inverse(K_labels + 1.0 + self.ridge / self.label_weight * np.eye(k))
 
     def _fit_slopes(self, log_odds, Y, weight, pool):
@@ -610,7 +683,7 @@ class TopicClassifier(BaseEstimator):
         arrays = {
             "format": np.array(ARRAYS_FORMAT),
             "params": np.array([self.gamma, self.ridge, self.label_weight, self.max_landmarks, self.random_state]),
-            "n_reviewed": np.array(self.n_reviewed_),
+            "n_reviewed": np.array(self.n_reviewed_), "n_lent": np.array(self.n_lent_),
             "T": self._T, "alpha": self._alpha, "center": self._center, "label_center": self._label_center,
             "label_alpha": self._label_alpha, "cold": self._cold, "cold_intercept": self._cold_intercept,
             "log_prior": self.log_prior_, "coef": self.coef_, "slopes": self.slopes_,
@@ -641,7 +714,7 @@ class TopicClassifier(BaseEstimator):
             gamma=gamma, ridge=ridge, label_weight=label_weight, max_landmarks=int(max_landmarks),
             random_state=int(random_state),
         )  # fmt: skip
-        model.n_reviewed_ = int(arrays["n_reviewed"])
+        model.n_reviewed_, model.n_lent_ = int(arrays["n_reviewed"]), int(arrays.get("n_lent", 0))
         model._T, model._alpha = np.asarray(arrays["T"]), np.asarray(arrays["alpha"])
         model.n_topics_, model.n_features_ = model._alpha.shape[2], model._T.shape[1]
         model._center, model._label_center = np.asarray(arrays["center"]), np.asarray(arrays["label_center"])
@@ -751,6 +824,32 @@ def _inverse(A: np.ndarray) -> np.ndarray:
         return np.linalg.pinv(A, hermitian=True)
     lower = np.tril(inverse, -1)
     return np.diag(np.diag(inverse)) + lower + lower.T
+
+
+def _by_lenders(n_topics: int, lent: Sequence[LentRows]) -> list[tuple[np.ndarray, list[int]]]:
+    """Return topics with the indices of the lent rows that know them, those with the same ones together.
+
+    A row says nothing about topics that its column does not have, so these are learned without it.
+    """
+    if not lent:
+        return [(np.arange(n_topics), [])]
+    knows = np.stack([one.knows for one in lent], axis=1)
+    patterns, group = np.unique(knows, axis=0, return_inverse=True)
+    group = group.reshape(-1)
+    return [(np.flatnonzero(group == g), np.flatnonzero(pattern).tolist()) for g, pattern in enumerate(patterns)]
+
+
+def _with_lent_share(share: np.ndarray, lent: Sequence[LentRows]) -> np.ndarray:
+    """Return the share of rows expected to have each topic: half as its text says, half as in the lent rows."""
+    total = np.zeros(len(share))
+    n_rows = np.zeros(len(share))
+    for one in lent:
+        total += one.knows * one.weight * one.Y.sum(axis=0)
+        n_rows += one.knows * one.weight * len(one.Y)
+    known = n_rows > 0
+    result = share.copy()
+    result[known] = (share[known] + total[known] / n_rows[known]) / 2
+    return result
 
 
 def _solve_exact(K, K_T, targets, ridge):

@@ -24,6 +24,8 @@ _TOPIC_KINDS = {
     ChangeKind.TOPICS_DELETE,
     ChangeKind.TOPIC_SPLIT,
     ChangeKind.TOPIC_SENTIMENT,
+    ChangeKind.TOPICS_DISTINCT,
+    ChangeKind.LEARNS_FROM,
     ChangeKind.CATEGORY_CREATE,
     ChangeKind.CATEGORY_UPDATE,
     ChangeKind.CATEGORY_DELETE,

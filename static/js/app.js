@@ -17,7 +17,6 @@ import "./shortcuts-sheet.js";
 const PARTS = [
   ["[data-chart-download]", () => import("./chart-download.js")],
   ["[data-copy], [data-copy-from]", () => import("./clipboard.js")],
-  ["check-all", () => import("./check-all.js")],
   ["bulk-form", () => import("./bulk-form.js")],
   ["row-selection", () => import("./row-select.js"), "later"],
   ["tab-list, [data-toggle-rows]", () => import("./row-toggle.js")],
@@ -40,6 +39,7 @@ const PARTS = [
   ["topic-form", () => import("./topic-form.js")],
   ["topic-palette", () => import("./topic-palette.js")],
   ["topic-picker", () => import("./topic-picker.js")],
+  ["tick-list", () => import("./tick-list.js")],
   ["undo-keys", () => import("./undo-keys.js")],
 ];
 const LATER = [

@@ -27,7 +27,7 @@ from rows.models import (
     Verbatim,
     ViewOptions,
 )
-from topics.models import Category, Topic
+from topics.models import Category, DistinctPair, Topic, TopicPartner
 
 OURS = [
     model for model in admin.site._registry if model._meta.app_label in {"projects", "topics", "rows", "finetune"}
@@ -58,6 +58,8 @@ def one_of_each(project, column, alice, assign):
     )  # fmt: skip
     MeaningSearch.objects.create(column=column, digest=b"0" * 16, text="late")
     Preference.objects.create(user=alice)
+    DistinctPair.objects.create(first=topic, second=column.topics.last())
+    TopicPartner.objects.create(topic=topic, other=column.topics.last())
     bulk = BulkAction.objects.create(column=column, user=alice, token="t" * 32)
     BulkPart.objects.create(bulk=bulk, number=1, first_id=1, last_id=2, n_rows=2, data=b"12")
     TopicMove.objects.create(column=column, n_rows=2, data=b"12")

@@ -11,6 +11,7 @@ from topics.services.many import topic_move, topics_delete, topics_move
 from topics.services.merging import merge_preview, merge_start, topics_merge
 from topics.services.sentiment import sentiment_on_start, topic_sentiment_on
 from topics.services.splitting import SplitProposal, split_propose, split_start, topic_split
+from topics.services.tidying import pair_mark
 from topics.services.topics import topic_create, topic_delete, topic_update
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "combine_start",
     "merge_preview",
     "merge_start",
+    "pair_mark",
     "sentiment_on_start",
     "split_propose",
     "split_start",
