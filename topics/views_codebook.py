@@ -202,7 +202,8 @@ def _preview_or_refusal(
 
 def _back_url(column: Column, book: Codebook) -> str:
     names = {"file": "topics:codebook_import", "template": "topics:templates", "project": "topics:from_project"}
-    return reverse(names[book.kind], args=[column.pk])
+    query = f"?language={book.language}" if book.kind == "template" else ""
+    return reverse(names[book.kind], args=[column.pk]) + query
 
 
 @require_POST
