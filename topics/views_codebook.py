@@ -178,7 +178,7 @@ def _preview(
         "notices": notices,
         "mismatch": _mismatch(column, book.language),
         "is_deletion_chosen": request.POST.get("delete_missing") == "1",
-        "is_empty": not plan.count("same") and not plan.n_changed and not plan.missing.topics,
+        "has_new_codes": any(one.codes for one in actions["new"]),
         "back_url": _back_url(column, book),
     }
     if not request.htmx and request.method != "POST":  # type: ignore[attr-defined]
