@@ -14,6 +14,7 @@ from projects.files import TableError
 from projects.history import change_undo
 from projects.models import Change
 from tests.topics.restructuring import topics_state
+from topicassign.errors import ApplicationError
 from topics.codebook import (
     CodebookError,
     codebook_csv,
@@ -240,7 +241,7 @@ DEEP = b'{"format":"topicassign-codebook","version":1,"categories":' + b"[" * 10
         (book({"label": "A", "keywords": "late"}), 'its "keywords" are no list of texts'),
         (book({"label": "A", "keywords": [1]}), 'its "keywords" are no list of texts'),
         (book({"label": "A", "keywords": ["x" * 201]}), "may have at most 200 characters, it has 201"),
-        (book({"label": "A", "keywords": [f"k{n}" for n in range(101)]}), "at most 100 keywords, this"),
+        (book({"label": "A", "keywords": [f"k{n}" for n in range(1001)]}), "at most 1000 keywords"),
         (book({"label": "A", "codes": 7}), 'its "codes" are no object'),
         (book({"label": "A", "codes": {"neutral": 1.5}}), "1.5 is no code"),
         (book({"label": "A", "codes": {"neutral": "1"}}), '"1" is no code'),
@@ -375,6 +376,23 @@ def test_keywords_of_a_file_replace_those_here_and_undo_brings_them_back(column,
     assert take(column, alice, b"code,topic,category,keywords\n7,Price,Price,\n", "c.csv").change is None
     change_undo(change=result.change, user=alice)
     assert column.topics.get(label="Price").keywords == ["fee"]
+
+
+@pytest.mark.parametrize(("make", "name"), MAKERS)
+def test_keywords_of_merged_topics_come_back_however_many(column, empty, alice, make, name):
+    words = [f"word number {n}" for n in range(300)]
+    Topic.objects.filter(label="Price").update(keywords=words)
+    take(empty, alice, make(column), name)
+    assert empty.topics.get(label="Price").keywords == words
+
+
+def test_keywords_that_no_cell_of_excel_can_hold_are_told(column, empty, alice):
+    words = [f"{n} {'x' * 150}" for n in range(300)]
+    Topic.objects.filter(label="Price").update(keywords=words)
+    with pytest.raises(ApplicationError, match="keywords of Price are too long for a cell of Excel"):
+        codebook_xlsx(column)
+    take(empty, alice, codebook_json(column))
+    assert empty.topics.get(label="Price").keywords == words
 
 
 def test_too_long_keywords_are_refused_by_line(empty, alice):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -361,7 +362,9 @@ def test_markup_in_topics_is_text(column, as_alice):
 
 
 def test_eight_hundred_topics_with_long_texts_go_through_the_preview(empty, as_alice, write):
-    topics = [{"label": f"T{n}", "description": f"{n} " + "🙂ä" * 900, "sentiment": True} for n in range(800)]
+    topics: list[dict[str, Any]] = [
+        {"label": f"T{n}", "description": f"{n} " + "🙂ä" * 900, "sentiment": True} for n in range(800)
+    ]
     body = {"format": "topicassign-codebook", "version": 1, "categories": [{"label": "C", "topics": topics}]}
     content = json.dumps(body, ensure_ascii=False).encode()
     while len(content) > 5 * 1024 * 1024:

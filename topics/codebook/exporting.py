@@ -8,8 +8,10 @@ import json
 from typing import Any
 
 import xlsxwriter
+from django.utils.translation import gettext as _
 
 from projects.models import Column
+from topicassign.errors import ApplicationError
 from topics.codebook.layout import (
     HEADER,
     JSON_FORMAT,
@@ -26,6 +28,8 @@ from topics.models import Topic
 from topics.selectors import category_list, topic_list
 from topics.services.base import CODE_FIELDS, SENTIMENT_LABEL_FIELDS
 
+EXCEL_CHARS = 32_767  # a longer text would be left out of its cell without a word
+
 
 def codebook_table(column: Column) -> list[list[Any]]:
     """Return the topic collection as lines of a codebook, the header first."""
@@ -34,7 +38,7 @@ def codebook_table(column: Column) -> list[list[Any]]:
         versions = (0, 1, -1) if topic.sentiment_enabled else (None,)
         for sentiment in versions:
             first = sentiment in (0, None)
-            _, label_field = VERSION_FIELDS[sentiment or 0]
+            label_field = VERSION_FIELDS[sentiment or 0][1]
             lines.append(
                 [
                     topic.code(sentiment),
@@ -72,10 +76,18 @@ def codebook_xlsx(column: Column) -> bytes:
         "strings_to_urls": False,
         "nan_inf_to_errors": True,
     }
+    lines = codebook_table(column)
+    for line in lines:
+        if any(len(str(cell)) >= EXCEL_CHARS for cell in line):
+            raise ApplicationError(
+                _("The keywords of %(topic)s are too long for a cell of Excel. Take the codebook as CSV or JSON.")
+                % {"topic": line[1]},
+                code="too_long_for_excel",
+            )
     with xlsxwriter.Workbook(file, options) as book:
         sheet = book.add_worksheet("Codes")
         bold = book.add_format({"bold": True})
-        for number, line in enumerate(codebook_table(column)):
+        for number, line in enumerate(lines):
             sheet.write_row(number, 0, _guarded(line, is_text_file=False), bold if number == 0 else None)
         sheet.freeze_panes(1, 0)
         for index, width in enumerate((8, 36, 24, 12, 20, 60, 10, 40)):
@@ -103,13 +115,15 @@ def codebook_json(column: Column) -> bytes:
 
 
 def _topic_json(topic: Topic) -> dict[str, Any]:
-    codes = {WORDS[mood]: getattr(topic, code) for mood, (code, _) in VERSION_FIELDS.items()}
+    codes = {WORDS[mood]: getattr(topic, code) for mood, (code, _label) in VERSION_FIELDS.items()}
     return {
         "label": topic.label,
         "description": topic.description,
         "keywords": list(topic.keywords),
         "sentiment": topic.sentiment_enabled,
-        "sentiment_labels": {WORDS[mood]: getattr(topic, label) for mood, (_, label) in VERSION_FIELDS.items()},
+        "sentiment_labels": {
+            WORDS[mood]: getattr(topic, label) for mood, (_code, label) in VERSION_FIELDS.items()
+        },
         "codes": {word: code for word, code in codes.items() if code is not None},
     }
 

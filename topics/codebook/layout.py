@@ -26,7 +26,7 @@ JSON_FORMAT = "topicassign-codebook"
 JSON_VERSION = 1
 
 # --- keywords -------------------------------------------------------------------------------------
-MAX_KEYWORDS = 100
+MAX_KEYWORDS = 1_000  # more than a person may type for a topic: merged ones have those of all
 KEYWORD_CHARS = 200
 _REGEX = re.compile(r"/(?:\\.|[^/\\\n])+/[a-z]*")
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
