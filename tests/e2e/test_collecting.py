@@ -31,6 +31,13 @@ def chip(page, label):
     return page.locator("topic-board").get_by_role("button", name=label, exact=True)
 
 
+def click(found):
+    """Click something of a dialog once htmx has read it: a robot is quicker than that, a person is not."""
+    expect(found).to_be_visible()
+    expect(found.page.locator("#dialog.htmx-settling, #dialog .htmx-added")).to_have_count(0)
+    found.click()
+
+
 def open_ways(page):
     page.get_by_role("button", name="More about topics").click()
     page.get_by_role("button", name="Topics from …").click()
@@ -38,10 +45,10 @@ def open_ways(page):
 
 
 def choose(page, column, file: Path):
-    open_ways(page).get_by_role("button", name="A file").click()
+    click(open_ways(page).get_by_role("button", name="A file"))
     dialog = page.get_by_role("dialog", name="Import a codebook")
     dialog.locator("input[type=file]").set_input_files(file)
-    dialog.get_by_role("button", name="Check the file").click()
+    click(dialog.get_by_role("button", name="Check the file"))
     return page.get_by_role("dialog", name=f"Codebook {file.name}")
 
 
@@ -52,21 +59,21 @@ def labels(column):
 def test_a_template_is_looked_at_taken_and_undone(site, alice, empty):
     page = board_of(site, alice, empty)
     page.locator("topic-board").get_by_role("button", name="Topics from …").click()
-    page.get_by_role("dialog", name="Topics from …").get_by_role("button", name="A template").click()
+    click(page.get_by_role("dialog", name="Topics from …").get_by_role("button", name="A template"))
     dialog = page.get_by_role("dialog", name="Topics from a template")
     expect(dialog.get_by_role("button", name="English")).to_have_attribute("aria-pressed", "true")
-    dialog.get_by_role("button", name="German").click()
+    click(dialog.get_by_role("button", name="German"))
     expect(dialog.get_by_role("button", name="Kundenfeedback")).to_be_visible()
     expect(dialog).to_contain_text("these topics are in German")
-    dialog.get_by_role("button", name="English").click()
-    dialog.get_by_role("button", name="Hotel and restaurant").click()
+    click(dialog.get_by_role("button", name="English"))
+    click(dialog.get_by_role("button", name="Hotel and restaurant"))
     look = page.get_by_role("dialog", name="Hotel and restaurant")
     expect(look).to_contain_text("Buffet".lower())
-    look.get_by_role("button", name="Take these 28 topics").click()
+    click(look.get_by_role("button", name="Take these 28 topics"))
     preview = page.get_by_role("dialog", name="Topics from Hotel and restaurant")
     expect(preview).to_contain_text("28 new topics")
     assert labels(empty) == []
-    preview.get_by_role("button", name="Add these topics").click()
+    click(preview.get_by_role("button", name="Add these topics"))
     expect(chip(page, "Breakfast")).to_be_visible()
     expect(page.get_by_text("Hotel and restaurant: 28 topics added, 0 changed.")).to_be_visible()
     assert len(labels(empty)) == 28
@@ -99,11 +106,11 @@ def test_a_template_is_taken_by_keys_alone(site, alice, empty):
 def test_escape_and_back_write_nothing(site, alice, empty):
     page = board_of(site, alice, empty)
     page.locator("#topics-get").click()
-    page.get_by_role("dialog").get_by_role("button", name="A template").click()
-    page.get_by_role("button", name="Net Promoter Score").click()
-    page.get_by_role("dialog", name="Net Promoter Score").get_by_role("button", name="Back", exact=True).click()
+    click(page.get_by_role("dialog").get_by_role("button", name="A template"))
+    click(page.get_by_role("button", name="Net Promoter Score"))
+    click(page.get_by_role("dialog", name="Net Promoter Score").get_by_role("button", name="Back", exact=True))
     back = page.get_by_role("dialog", name="Topics from a template").get_by_role("button", name="Back", exact=True)
-    back.click()
+    click(back)
     expect(page.get_by_role("dialog", name="Topics from …")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
@@ -121,7 +128,7 @@ def test_missing_topics_are_deleted_when_ticked_and_come_back(site, alice, colum
     box = preview.get_by_label("Delete the 1 missing topic: 1 row loses them, 1 of them reviewed")
     expect(box).not_to_be_checked()
     box.check()
-    preview.get_by_role("button", name="Import", exact=True).click()
+    click(preview.get_by_role("button", name="Import", exact=True))
     expect(chip(page, "Warmth")).to_be_visible()
     expect(chip(page, "Delivery time")).to_have_count(0)
     assert labels(column) == ["Warmth", "Price", "New"]
@@ -136,14 +143,14 @@ def test_a_collection_changed_meanwhile_is_shown_again(site, alice, column, tmp_
     page = board_of(site, alice, column)
     preview = choose(page, column, file)
     topic_update(topic=column.topics.get(label="Friendliness"), user=alice, label="Kindness")
-    preview.get_by_role("button", name="Import", exact=True).click()
+    click(preview.get_by_role("button", name="Import", exact=True))
     expect(
         page.get_by_role("alert").filter(has_text="was changed since you looked at this preview")
     ).to_be_visible()
     expect(page.locator("del", has_text="Kindness")).to_be_visible()
     assert labels(column)[0] == "Kindness"
     site.assert_accessible_in_both_themes()
-    page.get_by_role("dialog").get_by_role("button", name="Import", exact=True).click()
+    click(page.get_by_role("dialog").get_by_role("button", name="Import", exact=True))
     expect(chip(page, "Warmth")).to_be_visible()
 
 
@@ -152,17 +159,17 @@ def test_topics_of_another_project_are_found_by_typing(site, alice, empty, make_
         make_project(alice, name=f"Wave {number}", topics=[("Shop", f"Only in {number}", True)])
     page = board_of(site, alice, empty)
     page.locator("#topics-get").click()
-    page.get_by_role("button", name="Another project").click()
+    click(page.get_by_role("button", name="Another project"))
     dialog = page.get_by_role("dialog", name="Topics from another project")
     expect(dialog.get_by_label("Find a project")).to_be_focused()
-    dialog.get_by_role("button", name="Look at the topics").click()
+    click(dialog.get_by_role("button", name="Look at the topics"))
     expect(dialog).to_contain_text("Choose a text column.")
     dialog.get_by_label("Find a project").fill("wave 7")
     expect(dialog.get_by_role("radio")).to_have_count(1)
     dialog.get_by_role("radio", name="Wave 7").check()
-    dialog.get_by_role("button", name="Look at the topics").click()
+    click(dialog.get_by_role("button", name="Look at the topics"))
     preview = page.get_by_role("dialog", name="Topics from Wave 7")
-    preview.get_by_role("button", name="Add these topics").click()
+    click(preview.get_by_role("button", name="Add these topics"))
     expect(chip(page, "Only in 7")).to_be_visible()
     assert labels(empty) == ["Only in 7"]
 
@@ -171,18 +178,18 @@ def test_the_json_goes_out_and_in_again(site, alice, column, tmp_path):
     page = board_of(site, alice, column)
     page.get_by_role("button", name="More about topics").click()
     with page.expect_download() as download:
-        page.get_by_role("link", name="Codebook as JSON").click()
+        click(page.get_by_role("link", name="Codebook as JSON"))
     file = tmp_path / "codes.json"
     body = json.loads(Path(download.value.path()).read_text(encoding="utf-8"))
     file.write_text(json.dumps(body), encoding="utf-8")
     preview = choose(page, column, file)
     expect(preview).to_contain_text("Everything in this file is here already")
     expect(preview.get_by_role("button", name="Import", exact=True)).to_have_count(0)
-    preview.get_by_role("button", name="Close").last.click()
+    click(preview.get_by_role("button", name="Close").last)
     body["categories"][0]["topics"][0]["label"] = ""
     file.write_text(json.dumps(body), encoding="utf-8")
-    open_ways(page).get_by_role("button", name="A file").click()
+    click(open_ways(page).get_by_role("button", name="A file"))
     dialog = page.get_by_role("dialog", name="Import a codebook")
     dialog.locator("input[type=file]").set_input_files(file)
-    dialog.get_by_role("button", name="Check the file").click()
+    click(dialog.get_by_role("button", name="Check the file"))
     expect(dialog).to_contain_text("Topic 1 of Service: its label is missing.")

@@ -119,6 +119,8 @@ def test_templates_come_in_the_language_of_the_project(column, as_alice, htmx):
     german = as_alice.get(url("templates", column), headers=htmx)
     assert "Kundenfeedback" in german.text
     assert f"{url('template', column, 'nps')}?language=de" in german.text
+    assert '<ul class="ways" lang="de">' in german.text
+    assert '<span class="badge badge--outline" lang="en">26 topics</span>' in german.text
     other = words(as_alice.get(url("templates", column), {"language": "en"}, headers=htmx))
     assert "Customer feedback" in other
     assert "The topic collections of this project are in German, these topics are in English" in other
