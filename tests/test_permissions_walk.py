@@ -112,6 +112,10 @@ RULES: dict[str, Rule] = {
     "topics:codebook_export": Rule(ANALYST),
     "topics:codebook_import": Rule(ADMIN, ADMIN),
     "topics:codebook_apply": Rule(None, ADMIN),
+    "topics:ways": Rule(ADMIN),
+    "topics:templates": Rule(ADMIN),
+    "topics:template": Rule(ADMIN, ADMIN, args={"key": "template_key"}),
+    "topics:from_project": Rule(ADMIN, ADMIN),
     # rows
     "rows:browser": Rule(VIEWER),
     "rows:chunk": Rule(VIEWER),
@@ -225,6 +229,7 @@ def things(make_project: Any, cast: dict[str, Any]) -> dict[str, Any]:
         "other_id": project.columns.get(ref="region").pk,
         "project_id": project.pk,
         "deleted_project_id": deleted.pk,
+        "template_key": "nps",
         "column_id": column.pk,
         "verbatim_id": column.verbatims.first().pk,
         "topic_id": topic.pk,

@@ -9,8 +9,8 @@ from django.db.models import Count, Prefetch, Q, QuerySet
 from django.http import Http404
 from django.utils.translation import gettext as _
 
-from projects.models import Column
-from projects.selectors import AnyUser, get_column_for_admin, get_column_for_read
+from projects.models import Column, ColumnType, ProjectState
+from projects.selectors import AnyUser, get_column_for_admin, get_column_for_read, project_list
 from topics import hooks
 from topics.models import Category, Topic
 
@@ -69,6 +69,22 @@ def topic_collection(*, column: Column) -> list[CategoryEntry]:
         )
         for category in category_list(column=column)
     ]
+
+
+def columns_with_topics(*, user: AnyUser, besides: Column) -> QuerySet[Column]:
+    """Return the other text columns that have topics and that the person may read; `n_topics` says how many."""
+    return (
+        Column.objects.filter(
+            project__in=project_list(user=user),
+            project__state=ProjectState.READY,
+            type=ColumnType.TEXT_TO_ANALYZE,
+        )
+        .exclude(pk=besides.pk)
+        .annotate(n_topics=Count("topics", filter=Q(topics__deleted_at=None)))
+        .filter(n_topics__gt=0)
+        .select_related("project")
+        .order_by("project__name", "project_id", "position")
+    )
 
 
 def n_rows_with(topics: QuerySet[Topic]) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 from django.urls import path
 
 from topics import views
+from topics import views_codebook as codebook
 from topics import views_keywords as keywords
 from topics import views_learning as learning
 from topics import views_many as many
@@ -11,6 +12,10 @@ from topics import views_tidying as tidying
 app_name = "topics"
 urlpatterns = [
     path("columns/<int:column_id>/topics/", views.topic_collection, name="list"),
+    path("columns/<int:column_id>/topics/from/", codebook.ways, name="ways"),
+    path("columns/<int:column_id>/topics/from/templates/", codebook.templates, name="templates"),
+    path("columns/<int:column_id>/topics/from/templates/<slug:key>/", codebook.template, name="template"),
+    path("columns/<int:column_id>/topics/from/project/", codebook.from_project, name="from_project"),
     path("columns/<int:column_id>/topics/new/", views.topic_create, name="topic_create"),
     path("columns/<int:column_id>/topics/place/", many.topics_place, name="topics_place"),
     path("columns/<int:column_id>/topics/move/", many.topics_move, name="topics_move"),
@@ -35,7 +40,7 @@ urlpatterns = [
     path("categories/<int:category_id>/rename/", views.category_rename, name="category_rename"),
     path("categories/<int:category_id>/move/", views.category_move, name="category_move"),
     path("categories/<int:category_id>/delete/", views.category_delete, name="category_delete"),
-    path("columns/<int:column_id>/codebook/", views.codebook_export, name="codebook_export"),
-    path("columns/<int:column_id>/codebook/import/", views.codebook_import, name="codebook_import"),
-    path("columns/<int:column_id>/codebook/apply/", views.codebook_apply, name="codebook_apply"),
+    path("columns/<int:column_id>/codebook/", codebook.codebook_export, name="codebook_export"),
+    path("columns/<int:column_id>/codebook/import/", codebook.codebook_import, name="codebook_import"),
+    path("columns/<int:column_id>/codebook/apply/", codebook.codebook_apply, name="codebook_apply"),
 ]

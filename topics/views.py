@@ -8,26 +8,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core import signing
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
-from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import trigger_client_event
 
 from projects.models import Change, ChangeKind, Column, Job, Role
-from projects.selectors import get_column_for_admin, get_column_for_read, get_column_for_write
+from projects.selectors import get_column_for_admin, get_column_for_read
 from projects.views.notices import undo_toast
 from topicassign.errors import ApplicationError, error_body
 from topicassign.middleware import wants_json
-from topics import codebook, selectors, services
-from topics.forms import CategoryForm, CodebookForm, RenameForm, TopicForm
+from topics import selectors, services
+from topics.forms import CategoryForm, RenameForm, TopicForm
 from topics.models import PALETTE, Topic
-
-_TOKEN_SALT = "topics.codebook"  # noqa: S105  (names the purpose, hides nothing)
-_TOKEN_AGE_S = 24 * 3600
 
 
 def _to_body(response: HttpResponse, *events: str, **details: dict[str, Any]) -> HttpResponse:
@@ -301,72 +296,3 @@ def category_delete(request: HttpRequest, category_id: int) -> HttpResponse:
         "n_reviewed": n_reviewed,
     }
     return show_dialog(request, category.column, "topics/_category_delete.html", context)
-
-
-# --- codebooks ------------------------------------------------------------------------------------
-@require_http_methods(["GET", "HEAD", "POST"])
-def codebook_import(request: HttpRequest, column_id: int) -> HttpResponse:
-    """Take a codebook file and show what it would change; nothing is written yet."""
-    column = get_column_for_admin(request.user, column_id)
-    if request.method != "POST":
-        return show_dialog(request, column, "topics/_codebook_import.html", {"form": CodebookForm()})
-    form = CodebookForm(request.POST, request.FILES)
-    errors: list[str] = []
-    if form.is_valid():
-        file = form.cleaned_data["file"]
-        try:
-            content = file.read(codebook.MAX_BYTES + 1)
-            entries = codebook.codebook_read(file.name or "", content)
-            plan = codebook.codebook_plan(column, entries)
-        except codebook.CodebookError as error:
-            errors = error.errors
-            form.add_error("file", _("Nothing was imported. Correct these lines and choose the file again."))
-        except ApplicationError as error:
-            form.add_error("file", error.message)
-        else:
-            data = {"column": column.pk, "entries": codebook.entries_dump(entries)}
-            context = {
-                "plan": plan,
-                "file_name": file.name,
-                "token": signing.dumps(data, salt=_TOKEN_SALT, compress=True),
-                "is_same": not (plan.n_new or plan.n_changed or plan.new_categories),
-            }
-            return show_dialog(request, column, "topics/_codebook_preview.html", context)
-    context = {"form": form, "errors": errors[:50], "n_more": max(0, len(errors) - 50)}
-    return show_dialog(request, column, "topics/_codebook_import.html", context)
-
-
-@require_POST
-def codebook_apply(request: HttpRequest, column_id: int) -> HttpResponse:
-    """Write the codebook that was previewed."""
-    column = get_column_for_admin(request.user, column_id)
-    try:
-        data = signing.loads(request.POST.get("token", ""), salt=_TOKEN_SALT, max_age=_TOKEN_AGE_S)
-    except signing.BadSignature:
-        data = {}
-    if data.get("column") != column.pk:
-        raise ApplicationError(_("This preview is too old. Choose the file again."), status=409, code="stale")
-    result = codebook.codebook_apply(
-        column=column, entries=codebook.entries_load(data["entries"]), user=request.user
-    )
-    text = _("Codebook imported: %(new)s topics added, %(changed)s changed.") % {
-        "new": result.n_created,
-        "changed": result.n_updated,
-    }
-    return done(request, column, result.change, rows_changed=bool(result.n_updated), text=text)
-
-
-@require_safe
-def codebook_export(request: HttpRequest, column_id: int) -> HttpResponse:
-    """Download the collection as a codebook: ?format=csv (default) or xlsx."""
-    column = get_column_for_write(request.user, column_id)
-    is_excel = request.GET.get("format") == "xlsx"
-    if is_excel:
-        content = codebook.codebook_xlsx(column)
-        content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-    else:
-        content, content_type = codebook.codebook_csv(column), "text/csv; charset=utf-8"
-    name = slugify(f"{column.project.name} {column.name}")[:80] or "topics"
-    response = HttpResponse(content, content_type=content_type)
-    response["Content-Disposition"] = f'attachment; filename="{name}-codebook.{"xlsx" if is_excel else "csv"}"'
-    return response

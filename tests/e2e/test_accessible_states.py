@@ -185,6 +185,57 @@ def test_focus_mode(site: Any, busy: Column, alice: Any, check: Check) -> None:
     check("shortcuts of focus mode")
 
 
+def test_getting_topics(
+    view: Callable[..., Any], check: Check, make_project: Callable[..., Any], alice: Any, tmp_path: Path
+) -> None:
+    make_project(alice, name="Another survey")
+    page = view()
+    opener = page.get_by_role("button", name="More about topics")
+    dialog = page.get_by_role("dialog")
+    opener.click()
+    page.get_by_role("button", name="Topics from …").click()
+    expect(dialog).to_contain_text("Another project")
+    check("ways to get topics")
+    dialog.get_by_role("button", name="A template").click()
+    expect(dialog).to_contain_text("Customer feedback")
+    check("templates in the language of the project")
+    dialog.get_by_role("button", name="German").click()
+    expect(dialog).to_contain_text("Kundenfeedback")
+    check("templates")
+    dialog.get_by_role("button", name="Kundenfeedback").click()
+    expect(dialog).to_contain_text("Sortiment und Auswahl")
+    check("a template")
+    dialog.get_by_role("button", name="Take these").click()
+    expect(dialog).to_contain_text("26 new topics")
+    check("preview of a template")
+    dialog.get_by_role("button", name="Cancel").click()
+    opener.click()
+    page.get_by_role("button", name="Topics from …").click()
+    expect(dialog).to_contain_text("Another project")
+    expect(page.locator("#dialog .htmx-added")).to_have_count(0)
+    dialog.get_by_role("button", name="Another project").click()
+    expect(dialog).to_contain_text("Another survey")
+    expect(page.locator("#dialog .htmx-added")).to_have_count(0)
+    dialog.get_by_role("button", name="Look at the topics").click()
+    expect(dialog).to_contain_text("Choose a text column.")
+    check("another project")
+    dialog.get_by_role("button", name="Back", exact=True).click()
+    expect(dialog).to_contain_text("Another project")
+    expect(page.locator("#dialog .htmx-added")).to_have_count(0)
+    dialog.get_by_role("button", name="A file").click()
+    expect(dialog).to_contain_text("Choose a CSV")
+    check("a file")
+    file = tmp_path / "codes.csv"
+    file.write_text("code,topic,category,description\n1,Warmth,Service,Smiles\n900,New,Shop,\n", encoding="utf-8")
+    dialog.locator("input[type=file]").set_input_files(file)
+    dialog.get_by_role("button", name="Check the file").click()
+    expect(dialog).to_contain_text("26 topics are not in the file")
+    for summary in dialog.locator("summary").all():
+        if summary.locator("xpath=..").get_attribute("open") is None:
+            summary.click()
+    check("preview of a file")
+
+
 def test_the_import_wizard(site: Any, alice: Any, check: Check, tmp_path: Path) -> None:
     table = tmp_path / "answers.csv"
     lines = [f"{n},{n % 7},The delivery of order {n} was slow" for n in range(30)]

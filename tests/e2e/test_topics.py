@@ -194,7 +194,9 @@ def test_import_a_codebook_with_preview_and_export_it(board, column, tmp_path):
     bad.write_text("code,topic,category\n1,A,C\n1,B,C\n", encoding="utf-8")
     good.write_text("Thema;Kategorie;Stimmung;Code\nWärme;Service;positiv;80\nPrice;Price;;7\n", encoding="utf-8")
     board.get_by_role("button", name="More about topics").click()
-    board.get_by_role("button", name="Import codebook").click()
+    board.get_by_role("button", name="Topics from …").click()
+    board.get_by_role("dialog").get_by_role("button", name="A file").click()
+    expect(board.get_by_role("dialog", name="Import a codebook")).to_be_visible()
     dialog = board.get_by_role("dialog")
     dialog.locator("input[type=file]").set_input_files(bad)
     dialog.get_by_role("button", name="Check the file").click()
@@ -252,7 +254,7 @@ def test_pages_and_dialogs_are_accessible(site, alice, column, assign):
     site.assert_accessible_in_both_themes()
     page.keyboard.press("Escape")
     for opener, item in (("Category Service", "Name and colour"), ("Category Service", "Delete category"),
-                         ("More about topics", "Import codebook")):  # fmt: skip
+                         ("More about topics", "Topics from …")):  # fmt: skip
         page.get_by_role("button", name=opener, exact=True).click()
         page.get_by_role("button", name=item).click()
         expect(page.get_by_role("dialog")).to_be_visible()

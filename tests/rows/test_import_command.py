@@ -62,6 +62,19 @@ def test_codebook_goes_to_every_text_column(boss: Any, answers: Path, tmp_path: 
     assert [column.topics.count() for column in project.columns.filter(type="text_to_analyze")] == [2, 2]
 
 
+def test_codebook_may_be_json(boss: Any, answers: Path, tmp_path: Path) -> None:
+    codebook = tmp_path / "codebook.json"
+    topics = [{"label": "Staff", "keywords": ["clerk"], "codes": {"neutral": 9}}]
+    body = {"format": "topicassign-codebook", "version": 1, "categories": [{"label": "C", "topics": topics}]}
+    codebook.write_text(json.dumps(body), encoding="utf-8")
+    assert "1 topics" in run(answers, "--text", "Comment", "--topics", codebook)
+    topic = Project.objects.get().columns.get(name="Comment").topics.get()
+    assert (topic.label, topic.keywords, topic.code_neutral) == ("Staff", ["clerk"], 9)
+    codebook.write_text('{"format": "other"}', encoding="utf-8")
+    with pytest.raises(CommandError, match="no codebook of TopicAssign"):
+        run(answers, "--text", "Comment", "--topics", codebook)
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

@@ -112,7 +112,7 @@ def test_an_empty_collection_says_how_to_begin(make_project, alice, bob, as_alic
     column = make_project(alice, topics=(), members={bob: Role.VIEWER}).column
     text = as_alice.get(url("list", column.pk), headers=htmx).text
     assert "Add the first topic" in text
-    assert "Import codebook" in text
+    assert "Topics from …" in text
     text = as_bob.get(url("list", column.pk), headers=htmx).text
     assert "An admin of the project can add them" in text
     assert "Add the first topic" not in text
@@ -373,14 +373,15 @@ def test_codebook_is_shown_before_it_is_written(column, as_alice, htmx):
         "1 new topic",
         "1 changed",
         "1 new category",
-        "renamed from Friendliness",
-        "2 topics that the file",
+        "<del>Friendliness</del>",
+        "<ins>Kindness</ins>",
+        "2 topics are not in the file",
     ):
         assert text in response.text
     assert not Change.objects.exists()
     applied = as_alice.post(url("codebook_apply", column.pk), {"token": token_of(response)}, headers=htmx)
     assert applied.status_code == 200
-    assert "1 topics added, 1 changed" in applied.text
+    assert "1 topic added, 1 changed" in applied.text
     assert {topic.label for topic in topic_list(column=column)} == {"Kindness", "Delivery time", "Price", "Extra"}
     again = as_alice.post(url("codebook_apply", column.pk), {"token": token_of(response)}, headers=htmx)
     assert again.status_code == 200

@@ -1,4 +1,4 @@
-"""From a codebook file to entries."""
+"""From a codebook table to a codebook; JSON is read in reading_json.py."""
 
 from __future__ import annotations
 
@@ -10,8 +10,20 @@ from django.utils.translation import gettext as _
 
 from projects.files import cell_text, table_inspect, table_rows
 from topicassign.templatetags.ui import sentiment_word
-from topics.codebook.layout import FORMULA, VERSION_FIELDS, CodebookError, Entry
-from topics.models import CATEGORY_CHARS, DESCRIPTION_CHARS, LABEL_CHARS, validate_color
+from topics.codebook.layout import (
+    VERSION_FIELDS,
+    CategorySaid,
+    Codebook,
+    CodebookError,
+    Entry,
+    cell_bared,
+    clean_text,
+    description_error,
+    keywords_clean,
+    keywords_split,
+)
+from topics.codebook.reading_json import json_read
+from topics.models import CATEGORY_CHARS, LABEL_CHARS, validate_color
 from topics.services.base import MAX_CODE, clean_label
 
 MAX_BYTES = 5 * 1024 * 1024
@@ -28,6 +40,8 @@ _HEADINGS = {
                         "stimmungsbezeichnung"},
     "description": {"description", "definition", "beschreibung", "erklärung", "erklaerung"},
     "color": {"color", "colour", "farbe", "category color", "category colour"},
+    "keywords": {"keywords", "keyword", "key words", "stichwörter", "stichworte", "stichwort", "schlüsselwörter",
+                 "schlagwörter", "schlagworte"},
 }  # fmt: skip
 _SENTIMENTS = {
     "neutral": 0, "0": 0, "neu": 0, "neutrale": 0, "mixed": 0, "gemischt": 0,
@@ -38,9 +52,16 @@ _NO_SENTIMENT = {"", "any", "none", "no", "ohne", "keine", "n/a"}
 _SHEETS = {"codes", "code", "codebook", "codeplan", "topics", "topic collection", "themen"}
 
 
-def codebook_read(file_name: str, content: bytes) -> list[Entry]:
-    """Return the topics of a codebook file; raises CodebookError with line numbers, TableError for no table."""
-    table = table_inspect(content, file_name, formats=("csv", "tsv", "txt", "xlsx"), max_bytes=MAX_BYTES)
+FORMATS = ("csv", "tsv", "txt", "xlsx", "json")
+
+
+def codebook_read(file_name: str, content: bytes) -> Codebook:
+    """Return what a codebook file says; raises CodebookError (a sentence for each line) and TableError."""
+    if file_name.lower().endswith(".json"):
+        book = json_read(content, max_bytes=MAX_BYTES)
+        book.title = file_name
+        return book
+    table = table_inspect(content, file_name, formats=FORMATS, max_bytes=MAX_BYTES)
     for sheet in table.sheets:
         if sheet.strip().casefold() in _SHEETS:
             table = table.with_sheet(sheet)
@@ -60,7 +81,9 @@ def codebook_read(file_name: str, content: bytes) -> list[Entry]:
                 % {"n_lines": len(lines), "max_lines": MAX_LINES}
             ]
         )
-    return _Reader(columns).read(lines)
+    book = _Reader(columns).read(lines)
+    book.title = file_name
+    return book
 
 
 def _find_columns(lines: list[tuple[int, list[str]]]) -> tuple[dict[str, int], int]:
@@ -103,8 +126,9 @@ class _Reader:
         self.seen: dict[tuple[str, str], dict[int | None, int]] = {}  # lines of each topic by sentiment
         self.codes: dict[int, int] = {}
         self.last: Entry | None = None
+        self.categories: dict[str, CategorySaid] = {}
 
-    def read(self, lines: list[tuple[int, list[str]]]) -> list[Entry]:
+    def read(self, lines: list[tuple[int, list[str]]]) -> Codebook:
         for number, cells in lines:
             self.line(number, cells)
         entries = list(self.entries.values())
@@ -117,13 +141,11 @@ class _Reader:
             )
         if self.errors:
             raise CodebookError(self.errors)
-        return entries
+        return Codebook(entries, list(self.categories.values()))
 
     def cell(self, cells: list[str], name: str) -> str:
         index = self.columns.get(name)
-        value = cells[index] if index is not None and index < len(cells) else ""
-        # Our own exports put an apostrophe before what a spreadsheet would take for a formula.
-        return value[1:] if value[:1] == "'" and value[1:2] in FORMULA else value
+        return cell_bared(cells[index]) if index is not None and index < len(cells) else ""
 
     def wrong(self, number: int, what: str) -> None:
         self.errors.append(_("Line %(line)s: %(what)s") % {"line": number, "what": what})
@@ -158,6 +180,7 @@ class _Reader:
                 _("%(word)s is no sentiment. Use neutral, positive, negative or nothing.")
                 % {"word": repr(word[:30])},
             )
+        self.categories.setdefault(category.casefold(), CategorySaid(category))
         entry = Entry(line=number, label=label, category=category)
         entry = self.entries.setdefault(entry.key, entry)
         self.last = entry
@@ -189,24 +212,25 @@ class _Reader:
             )
         elif own_label:
             setattr(entry, label_field, own_label)
-        description = self.cell(cells, "description").replace("\0", "")
-        if len(description) > DESCRIPTION_CHARS:
-            self.wrong(
-                number,
-                _("the description may have at most %(description_chars)s characters, it has %(n_description)s.")
-                % {"description_chars": DESCRIPTION_CHARS, "n_description": len(description)},
-            )
-        entry.description = entry.description or description
+        description = clean_text(self.cell(cells, "description"))
+        if error := description_error(description):
+            self.wrong(number, error)
+        entry.description = entry.description or description or None
+        keywords, error = keywords_clean(keywords_split(self.cell(cells, "keywords")))
+        if error:
+            self.wrong(number, error)
+        entry.keywords = entry.keywords or keywords or None
         color = self.cell(cells, "color").lower()
         if color:
             try:
                 validate_color(color)
-                entry.color = entry.color or color
-            except ValidationError as error:
+                said = self.categories[entry.category.casefold()]
+                said.color = said.color or color
+            except ValidationError as bad:
                 self.wrong(
                     number,
                     _("%(color)s is no colour. %(message)s")
-                    % {"color": repr(color[:30]), "message": error.messages[0]},
+                    % {"color": repr(color[:30]), "message": bad.messages[0]},
                 )
 
     def code(self, number: int, entry: Entry, code_field: str, text: str) -> None:
@@ -238,6 +262,6 @@ class _Reader:
                 _("the topic %(topic)s is in line %(line)s with the sentiment neutral and here without one.")
                 % {"topic": entry.label, "line": lines[0]},
             )
-        labels = [label.casefold() for label in (entry.label_neutral, entry.label_positive, entry.label_negative)]
-        if any(n > 1 for label, n in Counter(labels).items() if label):
+        labels = [entry.label_neutral, entry.label_positive, entry.label_negative]
+        if any(n > 1 for n in Counter(label.casefold() for label in labels if label).values()):
             self.wrong(entry.line, _("two sentiment labels of %(topic)s are the same.") % {"topic": entry.label})

@@ -6,7 +6,7 @@ import base64
 import json
 import unicodedata
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -148,15 +148,19 @@ def codes_in_use(column: Column, *, besides: Iterable[int] = ()) -> dict[int, To
     return {code: topic for topic in topics for code in codes_of(topic)}
 
 
-def next_code(column: Column) -> int:
-    """Return the next free code: one more than any topic has or had, so that undoing never clashes."""
-    highest = 0
+def free_codes(column: Column, *, besides: Iterable[int] = ()) -> Iterator[int]:
+    """Yield free codes, each once: upwards from the highest that any topic has or had.
+
+    So undoing never clashes. The first code of an empty collection is 0; where the highest are taken, the gaps
+    follow from below.
+    `besides` are codes that are promised to others.
+    """
+    used = set(besides)
     for codes in Topic.objects.filter(column=column).values_list(*CODE_FIELDS):
-        highest = max(highest, *(code for code in codes if code is not None))
-    if highest >= MAX_CODE:
-        used = {code for topic in Topic.objects.filter(column=column) for code in codes_of(topic)}
-        return next(code for code in range(1, MAX_CODE) if code not in used)
-    return highest + 1
+        used.update(code for code in codes if code is not None)
+    above = max(used, default=-1) + 1
+    yield from range(above, MAX_CODE + 1)
+    yield from (code for code in range(above) if code not in used)
 
 
 def check_codes(column: Column, topic: Topic) -> None:
@@ -188,11 +192,10 @@ def check_codes(column: Column, topic: Topic) -> None:
                 field=field,
             )
         seen.add(code)
-    free = None
+    free = free_codes(column, besides=seen)
     for field in wanted:
         if getattr(topic, field) is None:
-            free = max(next_code(column) if free is None else free + 1, max(seen, default=0) + 1)
-            setattr(topic, field, free)
+            setattr(topic, field, next(free))
 
 
 def next_color(column: Column) -> str:

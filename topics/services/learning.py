@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +13,9 @@ from projects.models import Change, ChangeKind, Column
 from projects.selectors import get_column_for_read
 from topicassign.errors import ApplicationError
 from topics import codebook
-from topics.models import Topic
 from topics.partners import partners_of, partners_store
 from topics.selectors import topic_list
-from topics.services.base import CODE_FIELDS, SENTIMENT_LABEL_FIELDS, codes_of, live_column, lock_column, tell
+from topics.services.base import live_column, lock_column, tell
 
 LEARNING_LOCK = 7_092  # beside COLLECTION_LOCK; one for all columns, for a loop may lead through any
 
@@ -80,7 +78,7 @@ def learning_set(*, column: Column, source: Column | None, user: Any, with_topic
         source = get_column_for_read(user, source.pk)
         _refuse_loop(column.pk, source.pk)
         if with_topics:
-            result = codebook.codebook_apply(column=column, entries=_entries(column, source), user=user)
+            result = codebook.codebook_apply(column=column, book=_missing(column, source), user=user)
             if result.change is not None:
                 n_added = result.n_created
                 inverse["codebook"] = result.change.inverse
@@ -144,32 +142,23 @@ def _summary(column: Column, source: Column | None, n_added: int) -> str:
     return _("Learns from another project")
 
 
-def _entries(column: Column, source: Column) -> list[codebook.Entry]:
+def _missing(column: Column, source: Column) -> codebook.Codebook:
     """Return the topics of the column as they are, and those of the source that have no partner.
 
-    With its own topics among the entries, none of them can be taken for one of the source that has its code.
+    With its own topics among the entries, none of them can be taken for one of the source.
     """
-    own = list(topic_list(column=column))
     partners = partners_of(column, source)
-    codes = {code for topic in own for code in codes_of(topic)}
-    missing = [topic for topic in topic_list(column=source) if topic.pk not in partners]
-    entries = [_entry(line, topic) for line, topic in enumerate([*own, *missing], start=1)]
-    for entry in entries[len(own) :]:
-        if not codes.isdisjoint(entry.codes):
-            for name in CODE_FIELDS:
-                setattr(entry, name, None)  # the next free ones
-    return entries
-
-
-def _entry(line: int, topic: Topic) -> codebook.Entry:
-    names: Sequence[str] = ("label", "description", *SENTIMENT_LABEL_FIELDS, *CODE_FIELDS)
-    return codebook.Entry(
-        line=line,
-        category=topic.category.label,
-        color=topic.category.color,
-        has_sentiment=topic.sentiment_enabled,
-        **{name: getattr(topic, name) for name in names},
-    )
+    lacking = {
+        (topic.category.label.casefold(), topic.label.casefold())
+        for topic in topic_list(column=source)
+        if topic.pk not in partners
+    }
+    book, own = codebook.codebook_of(source), codebook.codebook_of(column)
+    offered = [entry for entry in book.entries if entry.key in lacking]
+    named = {entry.category for entry in offered}
+    book.categories = [one for one in book.categories if one.label in named]
+    book.entries = [*own.entries, *offered]
+    return book
 
 
 @undoes(ChangeKind.LEARNS_FROM)

@@ -34,10 +34,10 @@ from topics.services.base import (
     clean_label,
     codes_in_use,
     field_names,
+    free_codes,
     full_clean,
     live_column,
     lock_column,
-    next_code,
     next_position,
     pack_ids,
     tell,
@@ -197,11 +197,10 @@ def topic_restore(column: Column, topic: Topic) -> None:
     if Topic.objects.filter(column=column, deleted_at=None).count() >= settings.LIMIT_TOPICS:
         check_limit(column)
     taken = codes_in_use(column)
-    free = next_code(column)
+    free = free_codes(column)
     for field in CODE_FIELDS:
         if getattr(topic, field) in taken:
-            setattr(topic, field, free)
-            free += 1
+            setattr(topic, field, next(free))
     topic.deleted_at = topic.merged_into = None
     topic.ai_version += 1
     topic.save(update_fields=["deleted_at", "merged_into", "ai_version", *CODE_FIELDS])

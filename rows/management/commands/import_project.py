@@ -27,7 +27,7 @@ class Command(BaseCommand):
         parser.add_argument("--name", default="", help="name of the project (default: the file's name)")
         parser.add_argument("--owner", default="", metavar="USER", help="default: the only superuser")
         parser.add_argument(
-            "--topics", type=Path, metavar="CODEBOOK", help="a codebook (CSV or XLSX) for every text column"
+            "--topics", type=Path, metavar="CODEBOOK", help="a codebook (CSV, XLSX or JSON) for every text column"
         )
         parser.add_argument("--sheet", default="", help="sheet of a workbook (default: the first)")
         parser.add_argument("--language", default="en", help="language of the topics (default: en)")
