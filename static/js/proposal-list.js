@@ -60,8 +60,7 @@ class ProposalList extends HTMLElement {
   onChange(event) {
     const { target } = event;
     if (target.matches("[data-name]")) {
-      // Enter saves, and leaving the field would save the same again.
-      if (target.value === target.defaultValue) event.stopPropagation();
+      if (target.value === target.defaultValue) return event.stopPropagation(); // Enter saved it, leaving the field is no news
       this.saved = { field: target, former: target.defaultValue };
       target.defaultValue = target.value;
       return;
