@@ -102,11 +102,15 @@ class ProposalList extends HTMLElement {
       this.querySelector("#proposals")?.dispatchEvent(new CustomEvent("proposals-changed", { bubbles: true }));
       return;
     }
-    if (event.detail.status === 422 && this.saved?.field.form === event.target) {
+    const source = event.detail.config?.elt;
+    if (event.detail.status !== 422 || !source?.matches("form")) return;
+    if (this.saved?.field.form === source) {
       const { field, former } = this.saved;
       field.value = field.defaultValue = former;
       field.focus();
-    } else if (event.target.matches("form")) event.target.reset();
+    }
+    const select = source.querySelector("select[data-new]");
+    if (select?.value === select?.dataset.new) source.querySelector("[data-new-category]")?.focus();
   }
 }
 
