@@ -100,7 +100,10 @@ def speed(path: Path, sizes: list[int], encoder: Encoder) -> None:
         began, processor = time.perf_counter(), time.process_time()
         proposals = propose_topics(many, noisy, encoder.encode)
         seconds, processor = time.perf_counter() - began, time.process_time() - processor
-        print(f"{n:,} texts: {seconds:.1f} s, {processor:.1f} s of processors, {len(proposals)} proposals", flush=True)
+        print(
+            f"{n:,} texts: {seconds:.1f} s, {processor:.1f} s of processors, {len(proposals)} proposals",
+            flush=True,
+        )
 
 
 def main() -> None:

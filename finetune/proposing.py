@@ -220,15 +220,19 @@ class _Having:
             assignments_live(column=column).values_list("verbatim_id", "topic_id").iterator(chunk_size=READ_BLOCK)
         )
         found = np.fromiter((value for pair in pairs for value in pair), dtype=np.int64).reshape(-1, 2)
+        found = found[np.argsort(found[:, 0], kind="stable")]
         self._rows, self._topics = found[:, 0], found[:, 1]
-        self._covered = np.unique(self._rows)
 
     def of(self, rows: np.ndarray) -> tuple[int, dict[str, int]]:
         """Return how many of some rows have a topic, and the topic that most of them have."""
-        n_covered = int(np.isin(rows, self._covered, assume_unique=True).sum())
+        starts = np.searchsorted(self._rows, rows, side="left")
+        n_topics = np.searchsorted(self._rows, rows, side="right") - starts
+        n_covered = int((n_topics > 0).sum())
         if not n_covered:
             return 0, {}
-        topics, counts = np.unique(self._topics[np.isin(self._rows, rows)], return_counts=True)
+        before = np.cumsum(n_topics) - n_topics
+        places = np.repeat(starts - before, n_topics) + np.arange(int(n_topics.sum()))
+        topics, counts = np.unique(self._topics[places], return_counts=True)
         best = int(counts.argmax())
         return n_covered, {"topic": int(topics[best]), "n": int(counts[best])}
 

@@ -348,3 +348,19 @@ def test_they_go_with_the_column(untold: Any, alice: Any) -> None:  # noqa: F811
     untold.column.delete()
 
     assert not ProposedTopic.objects.exists()
+
+
+def test_the_topic_that_most_rows_have_is_the_nearest(untold: Any, alice: Any, assign: Any) -> None:  # noqa: F811
+    few, many = add_topics(untold.column, ["Few", "Many"])
+    price = list(untold.column.verbatims.filter(text__icontains="price"))
+    for i, verbatim in enumerate(price[:20]):
+        assign(verbatim, many)
+        if i < 7:
+            assign(verbatim, few)
+
+    having = proposing._Having(untold.column)
+
+    ids = np.array(sorted(verbatim.pk for verbatim in price))
+    assert having.of(ids) == (20, {"topic": many.pk, "n": 20})
+    assert having.of(ids[25:]) == (0, {})
+    assert having.of(np.array([], dtype=np.int64)) == (0, {})
