@@ -271,6 +271,22 @@ def test_all_at_once_and_away(listed, column):
     assert not ProposalSet.objects.exists()
 
 
+def test_more_topics_asks_before_it_replaces(listed, column):
+    listed.get_by_role("button", name="More topics").click()
+    dialog = listed.get_by_role("dialog")
+    expect(dialog).to_contain_text("The proposals that are not added yet are replaced.")
+    dialog.get_by_role("button", name="Cancel").click()
+    assert not Job.objects.filter(kind=JobKind.PROPOSALS).exists()
+    listed.get_by_role("button", name="More topics").click()
+    dialog.get_by_role("button", name="Propose").click()
+    expect(listed.locator(".job")).to_be_visible()
+    expect(listed.locator("[data-proposal]")).to_have_count(4)  # they stay until the new ones are there
+    job = Job.objects.get(kind=JobKind.PROPOSALS)
+    assert job.payload["only_uncovered"] is True
+    listed.get_by_role("button", name="Cancel").click()
+    expect(listed.get_by_role("button", name="More topics")).to_be_visible()
+
+
 def test_nothing_is_sent_before_the_box_is_ticked(site, column, four, alice, address, settings):
     settings.LLM_URL, settings.LLM_MODEL = "https://llm.example.com/v1", "small"
     page = opened(site, alice, address)
@@ -282,3 +298,17 @@ def test_nothing_is_sent_before_the_box_is_ticked(site, column, four, alice, add
     page.get_by_role("button", name="Get names").click()
     expect(page.locator(".job")).to_be_visible()
     assert Job.objects.get(kind=JobKind.PROPOSALS).payload["act"] == "name"
+
+
+def test_on_a_phone(site, listed, column):
+    site.page.set_viewport_size({"width": 390, "height": 800})
+    with saved(listed):
+        listed.get_by_label("Add Parcel", exact=True).uncheck()
+    button = add_button(listed)
+    expect(button).to_be_in_viewport()  # it stays at the lower edge
+    listed.get_by_label("Category of Hours").select_option("Delivery")
+    expect(listed.locator(".proposal-group").first.locator("[data-proposal]")).to_have_count(3)
+    site.assert_fits(390)
+    button.click()
+    expect(listed.get_by_text("3 proposed topics added")).to_be_visible()
+    assert column.topics.count() == 3
