@@ -6,12 +6,14 @@ are free or taken by it); where lines come, go or move it is the whole list.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -32,6 +34,8 @@ from projects.selectors import get_column_for_admin
 from projects.views.notices import undo_toast
 from topicassign.errors import ApplicationError, StaleRevisionError
 from topics.models import CATEGORY_CHARS, LABEL_CHARS
+
+SHOW_FAILURE = timedelta(days=2)
 
 
 # --- the page -------------------------------------------------------------------------------------
@@ -57,12 +61,14 @@ def _context(column: Column) -> dict[str, Any]:
 
 
 def _job(column: Column) -> Job | None:
-    """Return the job on its way, or the last one where it did not come to its end."""
+    """Return the job on its way, or the last one of these days where it did not come to its end."""
     active = job_active(column=column, kind=JobKind.PROPOSALS)
     if active is not None:
         return active
     last = Job.objects.filter(column=column, kind=JobKind.PROPOSALS).order_by("-created_at").first()
-    return last if last is not None and last.state in {JobState.FAILED, JobState.CANCELLED} else None
+    if last is None or last.state not in {JobState.FAILED, JobState.CANCELLED} or last.finished_at is None:
+        return None
+    return last if last.finished_at > timezone.now() - SHOW_FAILURE else None
 
 
 @never_cache

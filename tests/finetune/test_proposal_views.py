@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from finetune import proposal_sets as sets
 from finetune.forms_proposals import NEW_CATEGORY
@@ -137,6 +139,8 @@ def test_a_failed_job_shows_its_reason_and_another_try(column: Any, as_alice: An
 
     assert "weights are missing" in page
     assert reverse("projects:job_retry", args=[job.pk]) in page
+    Job.objects.filter(pk=job.pk).update(finished_at=timezone.now() - timedelta(days=3))
+    assert "weights are missing" not in as_alice.get(url("proposals", column)).text
 
 
 def test_too_few_texts_are_a_notice(make_project: Any, as_alice: Any, alice: Any, htmx: Any) -> None:
