@@ -24,7 +24,7 @@ from django.utils.translation import get_language, get_language_info
 from django.utils.translation import gettext as _
 
 from finetune.models import ProposedTopic
-from finetune.proposal_sets import STAGES, cut, naming_list
+from finetune.proposal_sets import DESCRIPTION_CHARS, STAGES, cut, naming_list
 from projects.jobs import JobLostError, JobRun
 from projects.models import Column
 from rows.models import Verbatim
@@ -37,7 +37,6 @@ log = structlog.get_logger(__name__)
 
 PROPOSALS_PER_REQUEST = 8
 EXAMPLE_CHARS = 400
-DESCRIPTION_CHARS = 300
 MAX_ANSWER_BYTES = 1_000_000
 
 _INSTRUCTION = (

@@ -34,6 +34,7 @@ from topics.services.base import check_label, clean_label, lock_column
 MIN_TEXTS = 8  # fewer tell nothing apart
 NEAR_SHARE = 0.3  # a topic that fewer of its rows have is not said to be near
 COVERED_SHARE = 0.3
+DESCRIPTION_CHARS = 300
 
 STAGES = {
     "read": gettext_noop("Reading texts"),
@@ -127,6 +128,14 @@ class Entry:
     @property
     def is_counted(self) -> bool:
         return self.proposal.is_chosen and not self.taken
+
+    @property
+    def description(self) -> str:
+        """Return the description of the topic: an endpoint's, else its phrases, which help the AI to assign it."""
+        if self.proposal.description:
+            return self.proposal.description
+        phrases = [phrase for one in (self.proposal, *self.merged) for phrase in one.phrases]
+        return cut(", ".join(dict.fromkeys(phrases)), DESCRIPTION_CHARS)
 
     @property
     def merged_names(self) -> str:
@@ -443,15 +452,21 @@ def proposals_accept(*, column: Column, user: Any, seen: str) -> Change:
         raise StaleRevisionError(
             _("The proposals were changed meanwhile. Nothing was added: look at them again, then add them.")
         )
-    chosen = [entry.proposal for entry in state.entries if entry.is_counted]
+    entries = [entry for entry in state.entries if entry.is_counted]
+    chosen = [entry.proposal for entry in entries]
     if not chosen:
         raise ApplicationError(_("Tick at least one proposal that has a name of its own."), code="nothing_chosen")
     change = topics_create(
         column=column,
         user=user,
         topics=[
-            NewTopic(one.label, one.category, description=one.description, sentiment_enabled=one.sentiment_enabled)
-            for one in chosen
+            NewTopic(
+                one.proposal.label,
+                one.proposal.category,
+                description=one.description,
+                sentiment_enabled=one.proposal.sentiment_enabled,
+            )
+            for one in entries
         ],
         summary=ngettext("%(n)s proposed topic added", "%(n)s proposed topics added", len(chosen))
         % {"n": grouped(len(chosen))},

@@ -244,6 +244,17 @@ def test_nothing_is_reviewed_and_nothing_assigned_by_adding(column: Any, three: 
     assert not Assignment.objects.exists()
 
 
+def test_phrases_become_the_description_that_the_ai_reads(column: Any, three: Any, alice: Any) -> None:
+    sets.proposals_merge(column=column, target_id=three[0].pk, source_ids=[three[1].pk])
+    ProposedTopic.objects.filter(pk=three[2].pk).update(phrases=["word"] + [f"phrase {i}" for i in range(100)])
+
+    accept(column, alice)
+
+    assert topic(column, "Speed").description == "speed, speed delivery, parcel, parcel delivery"
+    assert topic(column, "Staff").description.startswith("word, phrase 0, phrase 1")
+    assert len(topic(column, "Staff").description) <= 300
+
+
 def test_undone_they_are_offered_again(column: Any, three: Any, alice: Any) -> None:
     change = accept(column, alice)
     assert labels(column) == []
