@@ -97,9 +97,13 @@ def speed(path: Path, sizes: list[int], encoder: Encoder) -> None:
         many = [f"{texts[i]} ({k // len(X)})" if k >= len(X) else texts[i] for k, i in enumerate(take)]
         noisy = X[take] + 0.02 * rng.standard_normal((n, X.shape[1])).astype(np.float32)
         noisy /= np.linalg.norm(noisy, axis=1, keepdims=True)
-        began = time.perf_counter()
+        began, processor = time.perf_counter(), time.process_time()
         proposals = propose_topics(many, noisy, encoder.encode)
-        print(f"{n:,} texts: {time.perf_counter() - began:.1f} s, {len(proposals)} proposals", flush=True)
+        seconds, processor = time.perf_counter() - began, time.process_time() - processor
+        print(
+            f"{n:,} texts: {seconds:.1f} s, {processor:.1f} s of processors, {len(proposals)} proposals",
+            flush=True,
+        )
 
 
 def main() -> None:

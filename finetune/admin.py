@@ -2,7 +2,15 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from finetune.models import Embedding, MeaningSearch, ModelVersion, TopicScore, Tuning
+from finetune.models import (
+    Embedding,
+    MeaningSearch,
+    ModelVersion,
+    ProposalSet,
+    ProposedTopic,
+    TopicScore,
+    Tuning,
+)
 from topicassign.admin_tools import ReadOnlyAdmin
 
 
@@ -62,3 +70,21 @@ class MeaningSearchAdmin(ReadOnlyAdmin):
     list_display = ["column", "text", "n_texts", "encoder", "created_at"]
     list_select_related = ["column"]
     exclude = ["digest", "found"]
+
+
+@admin.register(ProposalSet)
+class ProposalSetAdmin(ReadOnlyAdmin):
+    """Made again at any time: whatever is deleted here is no topic yet."""
+
+    may_delete = True
+    list_display = ["column", "n_texts", "only_uncovered", "created_at"]
+    list_select_related = ["column"]
+
+
+@admin.register(ProposedTopic)
+class ProposedTopicAdmin(ReadOnlyAdmin):
+    list_display = ["label", "category", "n_rows", "is_chosen", "is_discarded", "topic"]
+    list_filter = ["is_discarded"]
+    search_fields = ["label", "category"]
+    list_select_related = ["topic"]
+    exclude = ["rows"]

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
 from projects.models import Column, Job
-from topics.models import Topic
+from topics.models import CATEGORY_CHARS, LABEL_CHARS, Topic
 
 # What an AI update goes through. Jobs store it in English; it is translated where it is shown.
 STAGES = {
@@ -148,6 +148,49 @@ class MeaningSearch(models.Model):
 
     def __str__(self) -> str:
         return self.text[:80]
+
+
+class ProposalSet(models.Model):
+    """Topics proposed from the texts of a column; kept until it is replaced or discarded. One per column."""
+
+    column = models.OneToOneField(Column, models.CASCADE, related_name="proposal_set")
+    job = models.ForeignKey(Job, models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    only_uncovered = models.BooleanField(default=False)  # read were only rows without a topic
+    n_rows = models.PositiveIntegerField(default=0)  # that were read, identical ones counted each
+    n_texts = models.PositiveIntegerField(default=0)  # distinct ones among them
+
+    def __str__(self) -> str:
+        return f"Proposals for {self.column}"
+
+
+class ProposedTopic(models.Model):
+    """One of them, with what people made of it: the state of the screen is kept here, not in a browser."""
+
+    proposal_set = models.ForeignKey(ProposalSet, models.CASCADE, related_name="proposals")
+    position = models.PositiveIntegerField()
+    label = models.CharField(max_length=LABEL_CHARS)
+    category = models.CharField(max_length=CATEGORY_CHARS)  # by name: of the column, or to be added
+    description = models.TextField(blank=True)
+    phrases: models.JSONField[list[str], list[str]] = models.JSONField(default=list)
+    examples: models.JSONField[list[int], list[int]] = models.JSONField(default=list)  # verbatims
+    rows = models.BinaryField()  # ids of its verbatims, packed (rows.bulk.packing)
+    n_rows = models.PositiveIntegerField()  # with those of proposals that were merged into it
+    n_covered = models.PositiveIntegerField(default=0)  # rows that had a topic already
+    # The topic of the column that is nearest: {"topic": id, "n": rows that have it} or, near by name, without n.
+    near: models.JSONField[dict[str, int], dict[str, int]] = models.JSONField(default=dict)
+    is_chosen = models.BooleanField(default=True)
+    sentiment_enabled = models.BooleanField(default=True)
+    is_discarded = models.BooleanField(default=False)
+    is_renamed = models.BooleanField(default=False)  # by a person: no machine gives it another name
+    merged_into = models.ForeignKey("self", models.CASCADE, null=True, blank=True, related_name="merged")
+    topic = models.ForeignKey(Topic, models.SET_NULL, null=True, blank=True, related_name="+")  # that it became
+
+    class Meta:
+        ordering = ["position", "id"]
+
+    def __str__(self) -> str:
+        return self.label
 
 
 class TopicScore(models.Model):

@@ -26,3 +26,14 @@ def meaning_run(run: JobRun) -> dict[str, Any]:
     from finetune.meaning import search_run
 
     return search_run(run)
+
+
+@job_handler(JobKind.PROPOSALS)
+def proposals_run(run: JobRun) -> dict[str, Any]:
+    if run.payload.get("act") == "name":
+        from finetune.naming import naming_run
+
+        return naming_run(run)
+    from finetune.proposing import propose_run
+
+    return propose_run(run)

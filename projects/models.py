@@ -189,6 +189,7 @@ class JobKind(models.TextChoices):
     TOPICS = "topics", _("Change of topics")
     INDEX = "index", _("Index for filters")
     MEANING = "meaning", _("Search by meaning")
+    PROPOSALS = "proposals", _("Topic proposals")
 
 
 def _language_now() -> str:
@@ -260,6 +261,7 @@ class ChangeKind(models.TextChoices):
     TOPIC_CREATE = "topic_create", _("Topic added")
     TOPIC_UPDATE = "topic_update", _("Topic changed")
     TOPIC_DELETE = "topic_delete", _("Topic deleted")
+    TOPICS_CREATE = "topics_create", _("Topics added")
     TOPICS_MERGE = "topics_merge", _("Topics merged")
     TOPICS_COMBINE = "topics_combine", _("Topics combined")
     TOPICS_MOVE = "topics_move", _("Topics moved")

@@ -28,6 +28,7 @@ from rows.exporting.options import ExportOptions
 from rows.models import SavedFilter
 from rows.services.exports import export_start
 from rows.services.imports import upload_create, upload_organise, upload_plan
+from tests.finetune.proposing import add_set
 
 ANYBODY, SIGNED_IN, VIEWER, ANALYST, ADMIN, OWNER = "anybody", "signed in", "viewer", "analyst", "admin", "owner"
 LEVELS = {SIGNED_IN: 0, VIEWER: 1, ANALYST: 2, ADMIN: 3, OWNER: 4}
@@ -162,6 +163,17 @@ RULES: dict[str, Rule] = {
     "finetune:ai_switch": Rule(None, ADMIN),
     "finetune:ai_update": Rule(None, ADMIN),
     "finetune:assignment_why": Rule(VIEWER),
+    "finetune:proposals": Rule(ADMIN),
+    "finetune:proposals_start": Rule(None, ADMIN),
+    "finetune:proposals_accept": Rule(None, ADMIN),
+    "finetune:proposals_choose": Rule(None, ADMIN, body={"chosen": "true"}),
+    "finetune:proposals_name": Rule(None, ADMIN, body={"agreed": "1"}),
+    "finetune:proposals_rename_category": Rule(None, ADMIN, body={"category": "Speed", "label": "Pace"}),
+    "finetune:proposals_discard_all": Rule(None, ADMIN),
+    "finetune:proposal_update": Rule(None, ADMIN, body={"label": "Pace", "was_label": "Pace"}),
+    "finetune:proposal_discard": Rule(None, ADMIN),
+    "finetune:proposal_merge": Rule(ADMIN, ADMIN),
+    "finetune:proposal_separate": Rule(None, ADMIN),
 }
 
 
@@ -242,6 +254,7 @@ def things(make_project: Any, cast: dict[str, Any]) -> dict[str, Any]:
         "job_id": job.pk,
         "failed_job_id": failed.pk,
         "export_job_id": export.pk,
+        "proposal_id": add_set(column, ("Speed", "Pace"))[0].pk,
         "upload_id": upload.pk,
     }
 

@@ -3,6 +3,7 @@
 import os
 import secrets
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -52,6 +53,23 @@ def env_numbers(name: str, default: str) -> list[int]:
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise ImproperlyConfigured(f"{name} must be whole numbers with commas between, got {value!r}.")
     return sorted({int(part) for part in parts})
+
+
+def env_url(name: str) -> str:
+    """Return an address that begins with http:// or https:// and names a host; "" where none is set."""
+    value = env_str(name)
+    if not value:
+        return ""
+    try:
+        parts = urlsplit(value)
+        is_fine = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_fine = False
+    if not is_fine:
+        raise ImproperlyConfigured(f"{name} must be an address such as https://llm.example.com/v1.")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ImproperlyConfigured(f"{name} must be an address without user name, password, ? and #.")
+    return value
 
 
 def env_secret(name: str, file: Path) -> str:

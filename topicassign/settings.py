@@ -11,7 +11,7 @@ import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from topicassign.env import env_bool, env_int, env_list, env_numbers, env_secret, env_str
+from topicassign.env import env_bool, env_int, env_list, env_numbers, env_secret, env_str, env_url
 from topicassign.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -286,6 +286,14 @@ FOCUS_LEASE_S = env_int("FOCUS_LEASE_S", 300, minimum=30)  # how long a row of f
 AUDIT_SHARE_PERCENT = env_int("AUDIT_SHARE_PERCENT", 20)
 if AUDIT_SHARE_PERCENT > 100:
     raise ImproperlyConfigured(f"AUDIT_SHARE_PERCENT must be at most 100, got {AUDIT_SHARE_PERCENT}.")
+
+# An OpenAI-compatible endpoint that may be asked for names of proposed topics. Empty: nothing is ever sent.
+LLM_URL = env_url("LLM_URL")
+LLM_MODEL = env_str("LLM_MODEL")
+LLM_API_KEY = env_str("LLM_API_KEY")
+LLM_TIMEOUT_S = env_int("LLM_TIMEOUT_S", 60, minimum=1)
+if LLM_URL and not LLM_MODEL:
+    raise ImproperlyConfigured("LLM_MODEL must name the model that LLM_URL is asked for.")
 
 # --- API ------------------------------------------------------------------------------------------
 REST_FRAMEWORK: dict[str, Any] = {

@@ -21,6 +21,7 @@ _EVENTS = {
     JobKind.UPDATE: ("ai-changed", "rows-changed"),
     JobKind.IMPORT: ("project-changed",),
     JobKind.TOPICS: ("rows-changed", "ai-changed", "topics-changed"),
+    JobKind.PROPOSALS: ("proposals-changed",),
     JobKind.BULK: ("rows-changed", "ai-changed", "bulk-changed"),
 }
 

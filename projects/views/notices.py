@@ -18,6 +18,7 @@ _TOPIC_KINDS = {
     ChangeKind.TOPIC_CREATE,
     ChangeKind.TOPIC_UPDATE,
     ChangeKind.TOPIC_DELETE,
+    ChangeKind.TOPICS_CREATE,
     ChangeKind.TOPICS_MERGE,
     ChangeKind.TOPICS_COMBINE,
     ChangeKind.TOPICS_MOVE,

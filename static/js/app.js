@@ -28,6 +28,7 @@ const PARTS = [
   ["[data-keep-place]", () => import("./keep-place.js")],
   ["#ai-status", () => import("./live-poll.js")],
   ["[data-narrow]", () => import("./narrow-list.js")],
+  ["proposal-list", () => import("./proposal-list.js")],
   ["row-feed", () => import("./row-feed.js")],
   ["[data-rows-links]", () => import("./rows-links.js")],
   ["[data-bars]", () => import("./bar-keys.js")],

@@ -7,7 +7,16 @@ from django.contrib import admin
 from django.urls import reverse
 from django.utils import timezone
 
-from finetune.models import Embedding, MeaningSearch, ModelVersion, TopicScore, Tuning, TuningState
+from finetune.models import (
+    Embedding,
+    MeaningSearch,
+    ModelVersion,
+    ProposalSet,
+    ProposedTopic,
+    TopicScore,
+    Tuning,
+    TuningState,
+)
 from projects.models import ApiKey, Change, Column, Invitation, Job, JobKind, JobState, Member, Preference, Project
 from projects.services.members import invitation_create
 from projects.services.projects import project_delete, project_update
@@ -57,6 +66,10 @@ def one_of_each(project, column, alice, assign):
         digests=b"", parts=b"",
     )  # fmt: skip
     MeaningSearch.objects.create(column=column, digest=b"0" * 16, text="late")
+    proposals = ProposalSet.objects.create(column=column)
+    ProposedTopic.objects.create(
+        proposal_set=proposals, position=0, label="Late", category="A", rows=b"", n_rows=2
+    )
     Preference.objects.create(user=alice)
     DistinctPair.objects.create(first=topic, second=column.topics.last())
     TopicPartner.objects.create(topic=topic, other=column.topics.last())

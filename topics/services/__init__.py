@@ -7,6 +7,7 @@ reads what changed.
 
 from topics.services.categories import categories_reorder, category_create, category_delete, category_update
 from topics.services.combining import combine_preview, combine_start, topics_combine
+from topics.services.creating import NewTopic, labels_taken, topics_create
 from topics.services.many import topic_move, topics_delete, topics_move
 from topics.services.merging import merge_preview, merge_start, topics_merge
 from topics.services.sentiment import sentiment_on_start, topic_sentiment_on
@@ -15,6 +16,7 @@ from topics.services.tidying import pair_mark
 from topics.services.topics import topic_create, topic_delete, topic_update
 
 __all__ = [
+    "NewTopic",
     "SplitProposal",
     "categories_reorder",
     "category_create",
@@ -22,6 +24,7 @@ __all__ = [
     "category_update",
     "combine_preview",
     "combine_start",
+    "labels_taken",
     "merge_preview",
     "merge_start",
     "pair_mark",
@@ -35,6 +38,7 @@ __all__ = [
     "topic_split",
     "topic_update",
     "topics_combine",
+    "topics_create",
     "topics_delete",
     "topics_merge",
     "topics_move",
