@@ -19,6 +19,7 @@ class Way:
     icon: str
     title: str | Promise
     text: str | Promise
+    is_page: bool = False  # leads to a page instead of a dialog
 
 
 WAYS: list[Way] = [
@@ -42,6 +43,13 @@ WAYS: list[Way] = [
         "copy",
         _("Another project"),
         _("The topics of another text column that you may see, without its rows."),
+    ),
+    Way(
+        "learning",
+        "topics:learning",
+        "link",
+        _("Another project and what its AI has learned"),
+        _("Its reviews are further, weaker examples here; missing topics can come along. No text is copied."),
     ),
 ]
 

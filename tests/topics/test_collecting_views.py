@@ -95,19 +95,21 @@ def test_the_menu_offers_what_a_role_may(column, as_bob, htmx, role):
 # --- the choice ----------------------------------------------------------------------------------
 def test_the_ways_lead_to_their_dialogs(column, as_alice, htmx):
     text = as_alice.get(url("ways", column), headers=htmx).text
-    for name in ("templates", "codebook_import", "from_project"):
+    for name in ("templates", "codebook_import", "from_project", "learning"):
         assert f'hx-get="{url(name, column)}"' in text
+    proposals = reverse("finetune:proposals", args=[column.pk])
+    assert f'<a class="way" href="{proposals}" autofocus>' in text
 
 
 def test_an_app_can_add_a_way(column, as_alice, htmx, monkeypatch):
     monkeypatch.setattr("topics.ways.WAYS", before := WAYS[:])
     monkeypatch.setattr("topics.views_codebook.WAYS", before)
-    way = Way("texts", "topics:list", "sparkles", "The texts themselves", "Proposed by the AI.")
+    way = Way("own", "topics:list", "sparkles", "A way of its own", "By an app.")
     way_add(way, before="template")
     way_add(way, before="template")
     text = words(as_alice.get(url("ways", column), headers=htmx))
-    assert text.count("The texts themselves") == 1
-    assert text.index("The texts themselves") < text.index("A template")
+    assert text.count("A way of its own") == 1
+    assert text.index("A way of its own") < text.index("A template")
 
 
 # --- templates -----------------------------------------------------------------------------------
