@@ -18,6 +18,8 @@ class ModuleStorage(CompressedManifestStaticFilesStorage):
     """Hashed, compressed static files, also inside the imports of ES modules; our own without their comments."""
 
     support_js_module_import_aggregation = True
+    # A module's hash needs those of what it imports: a pass for each step of the longest chain. Circles never end.
+    max_post_process_passes = 20
 
     def post_process(self, paths: dict[str, Any], dry_run: bool = False, **options: Any) -> Iterator[Any]:
         """Serve small: app.css with its imports in place (one request instead of thirty), no comments."""

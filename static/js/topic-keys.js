@@ -3,60 +3,10 @@
 // X selects, Ctrl/Cmd+A selects all, Escape none; M merges, V moves, Delete deletes: the selected ones, or this one.
 // Shift+F10 or the menu key: its menu (topic-menu.js). F2 renames (topic-board.js), Enter opens.
 
-import { announce, isTyping, shortcutsOn } from "./page.js";
+import { isTyping, shortcutsOn } from "./page.js";
 import { openTopicMenu } from "./topic-menu.js";
-import { chipOf, openDialog, openMany, place, show, topicOf, urlFor, visibleTopics } from "./topic-place.js";
-
-const SETTLE_MS = 600;
-let waiting = null; // a topic that was moved by keys and is not sent yet
-
-/** Where a topic comes to stand one step on, also over the end of its category; null at the ends of the board. */
-function step(topic, by) {
-  const groups = [...topic.closest("topic-board").querySelectorAll("[data-category]")];
-  const group = topic.closest("[data-category]");
-  const rest = [...group.querySelectorAll("[data-topic]")];
-  const to = rest.indexOf(topic) + by;
-  if (to >= 0 && to < rest.length)
-    return by < 0 ? { before: rest[to].dataset.topic } : { before: rest[to + 1]?.dataset.topic ?? null, category: group.dataset.category };
-  const other = groups[groups.indexOf(group) + by];
-  if (!other) return null;
-  const first = other.querySelector("[data-topic]");
-  return { before: by > 0 ? (first?.dataset.topic ?? null) : null, category: other.dataset.category };
-}
-
-/** Not at each key: three steps up are one move. It goes before the focus goes elsewhere. */
-function later(board, topic) {
-  waiting?.cancel();
-  const id = topic.dataset.topic;
-  const send = () => {
-    waiting?.cancel();
-    const now = topicOf(board, id);
-    if (!board.isConnected || !now) return;
-    const next = now.nextElementSibling;
-    place(board, [id], { before: next?.dataset.topic ?? null, category: now.closest("[data-category]").dataset.category });
-  };
-  const leave = () => setTimeout(() => !topicOf(board, id)?.contains(document.activeElement) && send());
-  const timer = setTimeout(send, SETTLE_MS);
-  topic.addEventListener("focusout", leave);
-  waiting = {
-    cancel() {
-      clearTimeout(timer);
-      topic.removeEventListener("focusout", leave);
-      waiting = null;
-    },
-  };
-}
-
-export function moveByStep(board, topic, by) {
-  const to = step(topic, by);
-  if (!to) return;
-  show(board, [topic.dataset.topic], to);
-  topic.scrollIntoView({ block: "nearest" });
-  const group = topic.closest("[data-category]");
-  const order = [...group.querySelectorAll("[data-topic]")];
-  announce(`${topic.dataset.name}: ${group.dataset.label}, ${order.indexOf(topic) + 1} / ${order.length}`);
-  later(board, topic);
-}
+import { chipOf, openDialog, openMany, urlFor, visibleTopics } from "./topic-place.js";
+import { moveByStep } from "./topic-step.js";
 
 function moveFocus(board, topic, key, selection) {
   const topics = visibleTopics(board);

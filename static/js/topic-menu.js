@@ -8,9 +8,10 @@
 import { activate } from "./htmx-config.js";
 import { openDialog, openMany, urlFor } from "./topic-place.js";
 import { startRename } from "./topic-rename.js";
+import { moveByStep } from "./topic-step.js";
 
 /** Open the menu of a topic; its first entry has the focus where `byKey`. */
-export async function openTopicMenu(topic, byKey = true) {
+export function openTopicMenu(topic, byKey = true) {
   const button = topic.querySelector("[data-topic-menu-open]");
   if (!button) return;
   let holder = button.closest("menu-button");
@@ -39,13 +40,13 @@ function make(topic, button) {
   return holder;
 }
 
-async function act(id, item) {
+function act(id, item) {
   const name = item.dataset.act;
   const topic = document.querySelector(`topic-board [data-topic="${CSS.escape(id)}"]`); // the list may be drawn anew by now
   if (!topic) return;
   const board = topic.closest("topic-board");
   if (name === "rename") return startRename(topic);
-  if (name === "up" || name === "down") return (await import("./topic-keys.js")).moveByStep(board, topic, name === "up" ? -1 : 1);
+  if (name === "up" || name === "down") return moveByStep(board, topic, name === "up" ? -1 : 1);
   if (name === "place") return openMany(board, "move", [id]);
   return openDialog(board, urlFor(item.dataset.url, id));
 }
