@@ -37,21 +37,50 @@ class ServiceForm(forms.Form):
             self.fields[wrong].widget.attrs["autofocus"] = True
 
 
-class TopicForm(ServiceForm):
-    """Everything a person may set of a topic. Without `topic` it adds one."""
+class CategoryChoiceForm(ServiceForm):
+    """A form that asks for a category, or for the name of a new one."""
 
-    label = forms.CharField(
-        label=_("Topic"),
-        max_length=LABEL_CHARS,
-        error_messages={"required": _("Give the topic a name.")},
-        widget=forms.TextInput(attrs={"autofocus": True, "autocomplete": "off"}),
-    )
     category = forms.ChoiceField(label=_("Category"))
     new_category = forms.CharField(
         label=_("Name of the new category"),
         max_length=CATEGORY_CHARS,
         required=False,
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+    def __init__(self, data: Any = None, *, column: Column) -> None:
+        self.categories = {str(one.pk): one for one in category_list(column=column)}
+        super().__init__(data, initial=self.first_values(column))
+        choices = [(pk, one.label) for pk, one in self.categories.items()]
+        self.fields["category"].choices = [*choices, (NEW_CATEGORY, _("New category…"))]  # type: ignore[attr-defined]
+
+    def first_values(self, column: Column) -> dict[str, Any]:
+        """Return what the fields say before the person has said anything; `categories` are known by then."""
+        raise NotImplementedError
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if cleaned.get("category") == NEW_CATEGORY and not (cleaned.get("new_category") or "").strip():
+            self.add_error("new_category", _("Give the category a name."))
+        return cleaned
+
+    @property
+    def chosen_category(self) -> Category | str:
+        """Return the category, or the name of the one to add."""
+        chosen = self.cleaned_data["category"]
+        return self.cleaned_data["new_category"] if chosen == NEW_CATEGORY else self.categories[chosen]
+
+
+class TopicForm(CategoryChoiceForm):
+    """Everything a person may set of a topic. Without `topic` it adds one."""
+
+    field_order = ("label", "category", "new_category")
+
+    label = forms.CharField(
+        label=_("Topic"),
+        max_length=LABEL_CHARS,
+        error_messages={"required": _("Give the topic a name.")},
+        widget=forms.TextInput(attrs={"autofocus": True, "autocomplete": "off"}),
     )
     description = forms.CharField(
         label=_("Description"),
@@ -78,34 +107,25 @@ class TopicForm(ServiceForm):
         self, data: Any = None, *, column: Column, topic: Topic | None = None, category: int | None = None
     ) -> None:
         self.topic = topic
-        self.categories = {str(one.pk): one for one in category_list(column=column)}
-        super().__init__(data, initial=self._initial(column, topic, category))
+        self.wanted = str(category)
+        super().__init__(data, column=column)
         self.fields["keywords"].stored = topic.keywords if topic is not None else []  # type: ignore[attr-defined]
-        choices = [(pk, one.label) for pk, one in self.categories.items()]
-        self.fields["category"].choices = [*choices, (NEW_CATEGORY, _("New category…"))]  # type: ignore[attr-defined]
 
-    def _initial(self, column: Column, topic: Topic | None, category: int | None) -> dict[str, Any]:
+    def first_values(self, column: Column) -> dict[str, Any]:
+        topic = self.topic
         if topic is not None:
             values = {name: getattr(topic, name) for name in FIELDS if name != "category"}
             return {**values, "category": str(topic.category_id), "version": topic.version}
-        chosen = str(category) if str(category) in self.categories else next(iter(self.categories), NEW_CATEGORY)
+        chosen = self.wanted if self.wanted in self.categories else next(iter(self.categories), NEW_CATEGORY)
         return {"category": chosen, "sentiment_enabled": most_have_sentiment(column)}
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
-        if cleaned.get("category") == NEW_CATEGORY and not (cleaned.get("new_category") or "").strip():
-            self.add_error("new_category", _("Give the category a name."))
-        return cleaned
 
     def values(self) -> dict[str, Any]:
         """Return what the services take."""
         data = self.cleaned_data
         names = ["label", "description", "sentiment_enabled", *SENTIMENT_LABEL_FIELDS, *CODE_FIELDS]
-        chosen = data["category"]
-        category: Category | str = data["new_category"] if chosen == NEW_CATEGORY else self.categories[chosen]
         if "keywords" in self.data:  # pickers, which add a topic by its name, have no field for them
             names.append("keywords")
-        return {**{name: data[name] for name in names}, "category": category}
+        return {**{name: data[name] for name in names}, "category": self.chosen_category}
 
 
 class MergeForm(ServiceForm):

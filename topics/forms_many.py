@@ -11,9 +11,9 @@ from django.utils.translation import gettext_lazy as _
 
 from projects.models import Column
 from topicassign.errors import ApplicationError
-from topics.forms import NEW_CATEGORY, ServiceForm
-from topics.models import CATEGORY_CHARS, LABEL_CHARS, Category, Topic
-from topics.selectors import category_list, topic_list
+from topics.forms import NEW_CATEGORY, CategoryChoiceForm, ServiceForm
+from topics.models import LABEL_CHARS, Topic
+from topics.selectors import topic_list
 
 ROLES = ("positive", "neutral", "negative")
 START, END = "start", "end"
@@ -55,32 +55,10 @@ def _number(text: str) -> int | None:
     return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 19 else None
 
 
-class ManyForm(ServiceForm):
-    """A dialog about several topics; `topics` says which, with the versions that the person saw."""
-
-    topics = forms.CharField(widget=forms.HiddenInput)
-
-    def __init__(
-        self, data: Any = None, *, topics: Sequence[Topic], initial: dict[str, Any] | None = None
-    ) -> None:
-        self.chosen = list(topics)
-        super().__init__(data, initial={"topics": seen_text(topics), **(initial or {})})
-
-    @property
-    def expected(self) -> dict[int, str] | None:
-        return versions_seen(self.cleaned_data["topics"])
-
-
-class MoveForm(ManyForm):
+class MoveForm(CategoryChoiceForm):
     """Where topics go: a category, a new one among them, and its start or end."""
 
-    category = forms.ChoiceField(label=_("Category"), widget=forms.Select(attrs={"autofocus": True}))
-    new_category = forms.CharField(
-        label=_("Name of the new category"),
-        max_length=CATEGORY_CHARS,
-        required=False,
-        widget=forms.TextInput(attrs={"autocomplete": "off"}),
-    )
+    topics = forms.CharField(widget=forms.HiddenInput)
     place = forms.ChoiceField(
         label=_("Place"),
         choices=[(START, _("at the top")), (END, _("at the bottom"))],
@@ -89,32 +67,35 @@ class MoveForm(ManyForm):
     )
 
     def __init__(self, data: Any = None, *, column: Column, topics: Sequence[Topic]) -> None:
-        self.categories = {str(one.pk): one for one in category_list(column=column)}
-        others = [pk for pk in self.categories if int(pk) != topics[0].category_id]
-        super().__init__(data, topics=topics, initial={"category": others[0] if others else NEW_CATEGORY})
-        choices = [(pk, one.label) for pk, one in self.categories.items()]
-        self.fields["category"].choices = [*choices, (NEW_CATEGORY, _("New category…"))]  # type: ignore[attr-defined]
+        self.chosen = list(topics)
+        super().__init__(data, column=column)
+        self.fields["category"].widget.attrs["autofocus"] = True
 
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
-        if cleaned.get("category") == NEW_CATEGORY and not (cleaned.get("new_category") or "").strip():
-            self.add_error("new_category", _("Give the category a name."))
-        return cleaned
+    def first_values(self, column: Column) -> dict[str, Any]:
+        others = [pk for pk in self.categories if int(pk) != self.chosen[0].category_id]
+        return {"topics": seen_text(self.chosen), "category": others[0] if others else NEW_CATEGORY, "place": END}
+
+    @property
+    def expected(self) -> dict[int, str] | None:
+        return versions_seen(self.cleaned_data["topics"])
 
     def values(self) -> dict[str, Any]:
         """Return what `topics_move` takes."""
-        data = self.cleaned_data
-        if data["category"] == NEW_CATEGORY:
-            return {"category": data["new_category"]}
-        category: Category = self.categories[data["category"]]
+        category = self.chosen_category
+        if isinstance(category, str):
+            return {"category": category}
         moved = {topic.pk for topic in self.chosen}
         others = [topic for topic in category.topics.all() if topic.pk not in moved]
-        return {"category": category, "before": others[0] if data["place"] == START and others else None}
+        return {
+            "category": category,
+            "before": others[0] if self.cleaned_data["place"] == START and others else None,
+        }
 
 
-class MergeManyForm(ManyForm):
+class MergeManyForm(ServiceForm):
     """What becomes of two or more topics: they go into one of them, or up to three become one with sentiment."""
 
+    topics = forms.CharField(widget=forms.HiddenInput)
     target = forms.ChoiceField(label=_("Which one stays?"), widget=forms.Select(attrs={"autofocus": True}))
     how = forms.ChoiceField(
         choices=[("merge", ""), ("combine", "")], initial="merge", required=False, widget=forms.RadioSelect
@@ -132,7 +113,9 @@ class MergeManyForm(ManyForm):
     def __init__(self, data: Any = None, *, topics: Sequence[Topic], target: str = "") -> None:
         self.by_id = {str(topic.pk): topic for topic in topics}
         stays = target if target in self.by_id else str(topics[0].pk)
-        super().__init__(data, topics=topics, initial={"target": stays, "label": self.by_id[stays].label})
+        self.chosen = list(topics)
+        first = {"topics": seen_text(topics), "target": stays, "label": self.by_id[stays].label}
+        super().__init__(data, initial=first)
         self.fields["target"].choices = [  # type: ignore[attr-defined]
             (pk, f"{topic.category.label}: {topic.label}") for pk, topic in self.by_id.items()
         ]
@@ -144,6 +127,10 @@ class MergeManyForm(ManyForm):
                 initial=role,
                 required=False,
             )
+
+    @property
+    def expected(self) -> dict[int, str] | None:
+        return versions_seen(self.cleaned_data["topics"])
 
     @property
     def may_combine(self) -> bool:
