@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 from projects.models import Change, ChangeKind, Member, Role
 from rows.services.reviews import TopicChoice, verbatim_review
 from tests.conftest import add_topics
+from tests.e2e.conftest import Site
 from tests.topics.restructuring import chips, put, review, row
 from topics.models import Category
 from topics.selectors import category_list
@@ -417,3 +418,28 @@ def test_a_member_who_may_not_edit_gets_no_handles(site, column, bob, alice):
         page.locator("[data-pick-topic], [data-topic-menu-open], [data-add-topic], topic-selection")
     ).to_have_count(0)
     expect(page.locator("topic-board[data-editable]")).to_have_count(0)
+
+
+def test_a_finger_drags_by_the_dots(browser, browser_context_args, live_server, traffic, column, alice):
+    context = browser.new_context(
+        **{**browser_context_args, "viewport": {"width": 390, "height": 800}}, has_touch=True, is_mobile=True
+    )
+    phone = Site(context.new_page(), live_server.url)
+    phone.sign_in(alice)
+    page = phone.open(reverse("topics:list", args=[column.pk]))
+    expect(page.locator("topic-selection:defined")).to_be_attached()
+    grip = line(page, "Opening hours").locator("[data-topic-grip]").bounding_box()
+    target = line(page, "Speed").bounding_box()
+    touch = context.new_cdp_session(page)
+    x, y = grip["x"] + grip["width"] / 2, grip["y"] + grip["height"] / 2
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+    for step in range(1, 9):
+        at = y + (target["y"] + 2 - y) * step / 8
+        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": x + 30, "y": at}]})
+    expect(page.locator(".topic-ghost")).to_contain_text("Before Speed")
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    in_place(page, ["Opening hours", "Speed", "Staff", "Value", "Discounts"])
+    expect(page.get_by_text("Topics of Service ordered")).to_be_visible()
+    assert collection(column)["Service"] == ["Opening hours", "Speed", "Staff"]
+    context.close()
+    phone.check()
