@@ -243,6 +243,17 @@ def topics(visit: Visit) -> None:
     visit.open_tab("Topics")
 
 
+def board(visit: Visit) -> None:
+    """The page of the topics, with the question what shall become of two of them."""
+    visit.open(f"/columns/{visit.place['column']}/topics/")
+    expect(visit.page.locator("topic-selection:defined")).to_be_attached()
+    chips = visit.page.locator(".topic__chip")
+    for index in (1, 2):
+        chips.nth(index).click(modifiers=["ControlOrMeta"])
+    visit.page.locator("topic-selection").get_by_role("button", name="Merge…").click()
+    expect(visit.page.get_by_role("dialog")).to_contain_text("rows change")
+
+
 def score(visit: Visit) -> None:
     visit.open_tab("AI score")
 
@@ -282,7 +293,7 @@ def wizard(visit: Visit) -> None:
 
 STATES: dict[str, Callable[[Visit], None]] = {
     "projects": projects, "view": view, "row": row, "filters": filters, "selection": selection, "bulk": bulk,
-    "topics": topics, "score": score, "results": results, "statistics": statistics, "focus": focus,
+    "topics": topics, "board": board, "score": score, "results": results, "statistics": statistics, "focus": focus,
     "shortcuts": shortcuts, "import": wizard,
 }  # fmt: skip
 
