@@ -29,8 +29,8 @@ const ICONS = [
   "chevron-right", "chevron-up", "circle", "circle-alert", "circle-check", "circle-stop", "clock", "cloud-off",
   "copy", "download", "ellipsis", "ellipsis-vertical", "external-link", "eye", "file-down", "file-spreadsheet",
   "file-up", "filter", "focus", "folder", "folder-input", "grip-vertical", "history", "image-down", "info", "keyboard", "layers",
-  "link", "list", "loader-circle", "lock", "log-out", "mail", "menu", "merge", "message-square-text", "monitor", "moon",
-  "palette", "pencil", "plus", "refresh-cw", "rotate-ccw", "search", "settings", "settings-2", "shield", "shuffle",
+  "link", "list", "loader-circle", "lock", "log-out", "menu", "merge", "message-square-text", "monitor", "moon",
+  "palette", "pencil", "plus", "refresh-cw", "rotate-ccw", "search", "settings", "settings-2", "shield",
   "skip-forward", "sparkles", "split", "star", "sun", "table", "tags", "target", "trash-2", "triangle-alert", "undo-2",
   "upload", "user", "user-plus", "users", "x",
 ];

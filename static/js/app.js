@@ -16,7 +16,7 @@ import "./shortcuts-sheet.js";
 
 const PARTS = [
   ["[data-chart-download]", () => import("./chart-download.js")],
-  ["[data-copy], [data-copy-from]", () => import("./clipboard.js")],
+  ["[data-copy], [data-copy-from]", () => import("./clipboard.js"), "later"],
   ["bulk-form", () => import("./bulk-form.js")],
   ["row-selection", () => import("./row-select.js"), "later"],
   ["tab-list, [data-toggle-rows]", () => import("./row-toggle.js")],
@@ -34,7 +34,7 @@ const PARTS = [
   ["[data-bars]", () => import("./bar-keys.js")],
   ["side-panel", () => import("./side-panel.js")],
   ["tab-list", () => import("./tab-list.js")],
-  ["topic-board", () => import("./topic-board.js")],
+  ["topic-board", () => import("./topic-board.js"), "later"],
   ["topic-board[data-editable]", () => import("./topic-arrange.js"), "later"],
   ["topic-editor", () => import("./topic-editor.js")],
   ["topic-form", () => import("./topic-form.js")],
