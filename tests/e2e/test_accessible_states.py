@@ -213,7 +213,7 @@ def test_getting_topics(
     page.get_by_role("button", name="Topics from …").click()
     expect(dialog).to_contain_text("Another project")
     expect(page.locator("#dialog .htmx-added")).to_have_count(0)
-    dialog.get_by_role("button", name="Another project").click()
+    dialog.get_by_role("button", name="Another project The topics of").click()
     expect(dialog).to_contain_text("Another survey")
     expect(page.locator("#dialog .htmx-added")).to_have_count(0)
     dialog.get_by_role("button", name="Look at the topics").click()
