@@ -31,6 +31,7 @@ from rows.selectors import assignments_live
 from rows.text import digest
 from topicassign.errors import ApplicationError
 from topics.models import CATEGORY_CHARS, LABEL_CHARS, Topic
+from topics.selectors import most_have_sentiment
 
 READ_BLOCK = 20_000
 ENCODE_BLOCK = 1_024
@@ -183,10 +184,7 @@ def _compared(column: Column, texts: _Texts, found: Sequence[TopicProposal], run
     """Return the proposals as they are stored, each with the topic that it is nearest to."""
     having = _Having(column)
     by_name = _near_by_name(column, [one.label for one in found])
-    enabled = list(
-        Topic.objects.filter(column=column, deleted_at=None).values_list("sentiment_enabled", flat=True)
-    )
-    with_sentiment = 2 * sum(enabled) >= len(enabled)  # as most of the others are
+    with_sentiment = most_have_sentiment(column)
     proposals = []
     for position, one in enumerate(found):
         rows = texts.rows(one.rows)

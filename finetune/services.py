@@ -20,9 +20,10 @@ from topicassign.errors import ApplicationError
 
 # Acts after which an update may wait for more of them.
 TOPIC_KINDS = (
-    ChangeKind.TOPIC_CREATE, ChangeKind.TOPIC_UPDATE, ChangeKind.TOPIC_DELETE, ChangeKind.TOPICS_MERGE,
-    ChangeKind.TOPICS_COMBINE, ChangeKind.TOPICS_MOVE, ChangeKind.TOPICS_DELETE, ChangeKind.TOPIC_SPLIT,
-    ChangeKind.TOPIC_SENTIMENT, ChangeKind.CATEGORY_UPDATE, ChangeKind.CATEGORY_DELETE, ChangeKind.CODEBOOK,
+    ChangeKind.TOPIC_CREATE, ChangeKind.TOPICS_CREATE, ChangeKind.TOPIC_UPDATE, ChangeKind.TOPIC_DELETE,
+    ChangeKind.TOPICS_MERGE, ChangeKind.TOPICS_COMBINE, ChangeKind.TOPICS_MOVE, ChangeKind.TOPICS_DELETE,
+    ChangeKind.TOPIC_SPLIT, ChangeKind.TOPIC_SENTIMENT, ChangeKind.CATEGORY_UPDATE, ChangeKind.CATEGORY_DELETE,
+    ChangeKind.CODEBOOK, ChangeKind.LEARNS_FROM,
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from finetune.engine import TopicClassifier
 from finetune.models import ModelVersion, Trigger, Tuning, TuningState
-from finetune.services import update_request
+from finetune.services import TOPIC_KINDS, update_request
 from finetune.tunings import tuning_in_use
 from finetune.updates import Update, update_now
 from projects.history import change_undo
@@ -26,6 +26,7 @@ from tests.finetune.test_updates import corpus, run_waiting_jobs
 from tests.finetune.test_updates import review as review_truth
 from tests.topics.restructuring import put, review, row, topic
 from topics.services import (
+    NewTopic,
     categories_reorder,
     category_create,
     category_delete,
@@ -37,6 +38,7 @@ from topics.services import (
     topic_split,
     topic_update,
     topics_combine,
+    topics_create,
     topics_delete,
     topics_merge,
     topics_move,
@@ -101,6 +103,12 @@ ACTS: dict[str, tuple[bool, Act]] = {
         True,
         lambda column, user: topic_create(
             column=column, category=category(column, "Price"), label="New", user=user
+        ),
+    ),
+    "add many": (
+        True,
+        lambda column, user: topics_create(
+            column=column, topics=[NewTopic("New", "Price"), NewTopic("Newer", "Shop")], user=user
         ),
     ),
     "delete": (True, lambda column, user: topic_delete(topic=topic(column, "Price"), user=user)),
@@ -207,6 +215,12 @@ def test_it_waits_until_nothing_has_changed_for_some_seconds(column: Any, alice:
 
 def topic_pk(column: Column) -> int:
     return column.topics.order_by("pk")[2].pk
+
+
+@pytest.mark.parametrize("name", [name for name, (for_ai, _act) in ACTS.items() if for_ai])
+def test_a_follow_up_waits_after_every_act_that_the_ai_reads(column: Any, alice: Any, name: str) -> None:
+    ACTS[name][1](column, alice)
+    assert Change.objects.filter(column=column).latest("pk").kind in TOPIC_KINDS
 
 
 def test_changes_during_an_update_start_one_more_that_waits_for_others(

@@ -29,6 +29,7 @@ from topics.services.base import (
     tell,
 )
 from topics.services.categories import category_add
+from topics.services.topics import delete_if_empty
 
 
 @dataclass(frozen=True)
@@ -147,10 +148,7 @@ def _undo_create(change: Change, user: Any) -> None:
         )
     ids = [topic.pk for topic in topics]
     Topic.objects.filter(pk__in=ids).update(deleted_at=timezone.now())
-    empty = Category.objects.filter(pk__in=change.inverse["categories"], deleted_at=None)
-    for category in empty:
-        if not category.topics.filter(deleted_at=None).exists():
-            category.deleted_at = timezone.now()
-            category.save(update_fields=["deleted_at"])
+    for category_id in change.inverse["categories"]:
+        delete_if_empty(category_id)
     hooks.sentiments_changed.send(column=column, topic_ids=ids)
     tell(column, user, for_ai=True)
